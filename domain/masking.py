@@ -1,0 +1,28 @@
+"""Personal data as people not entitled to it see it (service standard, section 4)."""
+
+import re
+
+
+def mask_name(name: str) -> str:
+    """`张三丰` → `张*`."""
+    return f"{name[:1]}*"
+
+
+def mask_phone(phone: str) -> str:
+    """`138 1234 5678` → `138****5678`; short numbers keep only their last two digits."""
+    digits = re.sub(r"\D", "", phone)
+    if len(digits) < 8:
+        return f"****{digits[-2:]}"
+    return f"{digits[:-8]}****{digits[-4:]}"
+
+
+def mask_email(email: str) -> str:
+    """`zhang@example.com` → `z***@example.com`."""
+    name, _, host = email.partition("@")
+    return f"{name[:1]}***@{host}"
+
+
+def mask_address(address: str) -> str:
+    """`上海市浦东新区世纪大道1号` → `上海市浦东新区***`: at most the district is left."""
+    district = re.match(r"^.{2,9}?(?:区|县)|^.{2,5}?市", address)
+    return f"{district.group() if district else address[:2]}***"

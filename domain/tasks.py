@@ -1,0 +1,46 @@
+"""What the workflow asks of the outside: the inputs and results of its activities."""
+
+from datetime import datetime
+
+from .effects import Entry, Tell
+from .request import ServiceRequest
+from .values import State
+
+FIND_ENGINEER = "find_engineer"
+WRITE_DOWN = "write_down"
+ARCHIVE = "archive"
+
+
+class Search(State):
+    """Find an engineer for a request's work and keep a place for it with them.
+
+    Attributes:
+        offer: the place of the offer within the request, from 1; the same search asked again
+            finds the same engineer.
+        asked_before: engineers who are not to be asked again.
+    """
+
+    request: ServiceRequest
+    offer: int
+    asked_before: list[str]
+
+
+class Found(State):
+    """The engineer who is offered the work; None: nobody fits."""
+
+    engineer: str | None = None
+
+
+class WriteDown(State):
+    """Project the request, its timeline, forms and messages; idempotent by the revision."""
+
+    request: ServiceRequest
+    entries: list[Entry]
+    messages: list[Tell]
+    at: datetime
+
+
+class Written(State):
+    """The numbers newly given to forms, by the form's key (`WO/1`)."""
+
+    numbers: dict[str, str] = {}

@@ -1,0 +1,178 @@
+"""The request as the API shows it, and what is still owed on it (design §4 and §5)."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from .clocks import Clock, Kind, Reading
+from .request import Due, ServiceRequest
+from .rules import PROMISES, Rule
+from .values import State
+from .vocabulary import Role
+
+
+def view(request: ServiceRequest, now: datetime) -> dict[str, Any]:
+    """The request as anyone entitled to it sees it at `now`, in JSON types and masked."""
+    brief = request.brief
+    bill = request.bill
+    return {
+        "number": request.number,
+        "work_order": request.numbers.get("WO/1"),
+        "type": request.request_type.value,
+        "channel": brief.channel.value,
+        "received_at": _time(request.received_at),
+        "stage": request.stage.value,
+        "outcome": request.outcome and request.outcome.value,
+        "urgency": request.urgency.value,
+        "mood": brief.mood and brief.mood.value,
+        "service_type": request.service_type.value,
+        "status": request.status.value,
+        "clock_state": request.clock_state.value,
+        "on_hold": request.hold is not None,
+        "hold": _dump(request.hold),
+        "customer": _dump(brief.customer),
+        "product": brief.product.model_dump(mode="json"),
+        "warranty": brief.warranty.model_dump(mode="json"),
+        "station": brief.station,
+        "external_id": brief.external_id,
+        "earlier_requests": list(brief.earlier),
+        "repeat_fault": brief.repeat_fault,
+        "jumped_queue": request.jumped_queue,
+        "manual_dispatch": request.by_hand,
+        "outside_provider_allowed": request.outside_allowed,
+        "at_depot": request.at_depot,
+        "plan": request.plan,
+        "answer": request.answer,
+        "engineer": request.engineer,
+        "offers": [_offer(request, i) for i in range(len(request.offers))],
+        "appointment": _dump(request.appointment),
+        "visits": [_dump(visit) for visit in request.visits],
+        "parts_awaited": [_dump(part) for part in request.awaited],
+        "quote": _dump(request.quote),
+        "fees": {
+            "lines": [_dump(line) for line in bill.lines],
+            "total": float(bill.total),
+            "paid": float(bill.paid),
+            "owed": float(bill.owed),
+            "payments": [_dump(payment) for payment in bill.payments],
+        },
+        "signed_at": _time(request.signed_at),
+        "completed_at": _time(request.completed_at),
+        "survey": _dump(request.survey),
+        "complaints": [_complaint(c) for c in request.complaints],
+        "clocks": [_clock(clock, now) for clock in request.clocks],
+        "allowed_events": request.allowed_events,
+        "event_count": request.event_count,
+        "policy": {"name": request.policy.name, "version": request.policy.version},
+        "closed_at": _time(request.closed_at),
+    }
+
+
+def obligations(request: ServiceRequest, now: datetime) -> list[dict[str, Any]]:
+    """Everything that will happen if nobody acts: when, who owes the act, who is told.
+
+    Promises already broken and still open come first, with `due_at` in the past.
+    """
+    owed = [
+        {
+            "rule": clock.rule.value,
+            "subject": clock.subject or None,
+            "zh": PROMISES[clock.rule].zh,
+            "what": _standing(clock),
+            "due_at": _time(clock.due_at),
+            "fires_at": None,
+            "owed_by": _owner(request, clock),
+            "tells": None,
+            "level": None,
+        }
+        for clock in request.live_clocks
+        if clock.is_breached or clock.due_at is None
+    ]
+    return owed + [_obligation(request, due) for due in request.agenda()]
+
+
+def next_due(request: ServiceRequest) -> datetime | None:
+    """When the most pressing promise still to be met is due; past when it is already broken."""
+    dues = (clock.due_at for clock in request.live_clocks if clock.due_at)
+    return min(dues, default=None)
+
+
+def _obligation(request: ServiceRequest, due: Due) -> dict[str, Any]:
+    clock = due.subject if isinstance(due.subject, Clock) else None
+    threshold = due.threshold
+    rule, _, what = due.what.partition(": ")
+    tells = threshold.tell if threshold else Role.customer if rule == "visit_reminder" else None
+    if clock is not None and clock.rule is Rule.accept and threshold.kind is Kind.breached:  # type: ignore[union-attr]
+        what = "breached; the next engineer is offered the work"
+    return {
+        "rule": clock.rule.value if clock else rule,
+        "subject": clock.subject or None if clock else None,
+        "zh": PROMISES[clock.rule].zh if clock else None,
+        "what": what or rule,
+        "due_at": _time(clock.due_at) if clock else _time(due.at),
+        "fires_at": _time(due.at),
+        "owed_by": _owner(request, clock) if clock else None,
+        "tells": tells and tells.value,
+        "level": threshold.level or None if threshold else None,
+    }
+
+
+def _standing(clock: Clock) -> str:
+    """What there is to say of a clock that will not breach by itself."""
+    if clock.is_breached:
+        return "overdue"
+    return "paused" if clock.is_paused else "due after the last known working day"
+
+
+def _owner(request: ServiceRequest, clock: Clock) -> dict[str, str | None]:
+    """The role that owes the act and, where it is known, the person."""
+    role, who = clock.owed_by, None
+    if clock.rule is Rule.accept:
+        who = request.offers[int(clock.subject) - 1].engineer
+    elif PROMISES[clock.rule].subject:
+        complaint = request.complaints[int(clock.subject) - 1]
+        role, who = complaint.owner_role, complaint.owner
+    elif role is Role.engineer:
+        who = request.engineer
+    return {"role": role.value, "id": who}
+
+
+def _offer(request: ServiceRequest, index: int) -> dict[str, Any]:
+    offer = request.offers[index]
+    clock = request.clock(Rule.accept, str(index + 1))
+    return {
+        **offer.model_dump(mode="json"),
+        "due_at": _time(clock.due_at) if clock else None,
+    }
+
+
+def _complaint(complaint: State) -> dict[str, Any]:
+    shown = complaint.model_dump(mode="json")
+    return {"class": shown.pop("complaint_class"), **shown}
+
+
+def _clock(clock: Clock, now: datetime) -> dict[str, Any]:
+    reading: Reading = clock.reading(now)
+    return {
+        "rule": reading.rule.value,
+        "subject": clock.subject or None,
+        "state": reading.state.value,
+        "started_at": _time(reading.started_at),
+        "due_at": _time(reading.due_at),
+        "warned_at": _time(reading.warned_at),
+        "breached_at": _time(reading.breached_at),
+        "fired_at": _time(reading.fired_at),
+        "stopped_at": _time(reading.stopped_at),
+        "remaining_seconds": _seconds(reading.remaining),
+    }
+
+
+def _seconds(span: timedelta) -> float:
+    return round(span.total_seconds(), 3)
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+def _dump(part: State | Any) -> Any:
+    return part.model_dump(mode="json") if part is not None else None
