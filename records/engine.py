@@ -1,0 +1,110 @@
+"""The database connection: SQLite (WAL) or PostgreSQL, and the schema it is brought up to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    ExceptionContext,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
+from sqlmodel import Session
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK_SECONDS = 8
+"""How long a statement waits for a lock; less than an activity has, so that none outlives it."""
+_MIGRATION_LOCK = 0x41667465  # any number that no one else locks
+
+
+def open_engine(url: str) -> Engine:
+    """Open the database at an SQLAlchemy URL; a missing SQLite file and its folder are made."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed)
+    return _open_postgresql(parsed)
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A session in one transaction, committed at the end, rolled back when anything is raised."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session that only reads: on SQLite it waits for no writer and stops none."""
+    with Session(engine.execution_options(reads_only=True)) as session:
+        yield session
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema up to date. Several processes may call this at once: the others wait."""
+    with engine.begin() as connection:
+        # On SQLite the transaction itself, BEGIN IMMEDIATE, keeps the others waiting.
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            lock = text("SELECT pg_advisory_xact_lock(:lock)")
+            connection.execute(lock, {"lock": _MIGRATION_LOCK})
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _open_postgresql(url: URL) -> Engine:
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=10)
+    event.listen(engine, "connect", _prepare_postgresql)
+    event.listen(engine, "handle_error", _keep_the_first_line)
+    return engine
+
+
+def _prepare_postgresql(connection: Any, record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+    # A rollback would take the setting back.
+    connection.commit()
+
+
+def _keep_the_first_line(context: ExceptionContext) -> None:
+    # The lines that follow (DETAIL) quote the row, personal data and all.
+    diagnosis = getattr(context.original_exception, "diag", None)
+    if diagnosis is None or diagnosis.message_primary is None:
+        return  # The server never answered.
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None:
+            error.args = (str(error.args[0]).partition("\n")[0],)
+
+
+def _open_sqlite(url: URL) -> Engine:
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    # Off: the driver's own BEGIN, which comes too late, only before the first write.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later would fail when another wrote in between.
+    reads_only = connection.get_execution_options().get("reads_only")
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,188 @@
+"""The projection of the process: what the workflow wrote down, as rows to list and count.
+
+Written twice, or in the wrong order, it comes out the same: lines and messages have their own
+numbers, and a request's row and forms only ever give way to a later revision.
+"""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine, delete
+from sqlmodel import Session, col, select
+
+from domain.effects import Entry, Tell
+from domain.forms import Form as FilledIn
+from domain.forms import forms
+from domain.request import ServiceRequest
+from domain.tasks import WriteDown, Written
+from domain.view import next_due
+from domain.vocabulary import Role
+from records.engine import writing
+from records.statements import insert_new, next_number
+from records.tables import NEVER, Form, Notification, Request, Timeline, Workload
+
+_CHANNELS = {Role.customer: "sms", Role.engineer: "app"}
+
+
+def write_down(engine: Engine, task: WriteDown) -> Written:
+    """Project the request, its timeline, forms and messages in one transaction."""
+    with writing(engine) as session:
+        return project(session, task)
+
+
+def project(session: Session, task: WriteDown) -> Written:
+    """The same within the transaction of `session`."""
+    row = session.get(Request, task.request.number, with_for_update=True)
+    is_latest = row is None or row.revision <= task.request.revision
+    stored = _stored_forms(session, task.request.number)
+    filled_in = forms(task.request)
+    request = _with_numbers(session, task.request, filled_in, stored, task.at)
+    if request.numbers != task.request.numbers:
+        filled_in = forms(request)  # They quote the work order's number.
+    if row is None:
+        session.add(Request.model_validate(_columns(request)))
+    elif is_latest:
+        row.sqlmodel_update(_columns(request))
+    session.flush()
+    _store_forms(session, request, filled_in, stored, refresh=is_latest)
+    insert_new(session, *(_line(request.number, entry) for entry in task.entries))
+    insert_new(session, *(_notification(request.number, tell) for tell in task.messages))
+    if is_latest:
+        _reconcile_workload(session, request, task.at)
+    unheard = request.numbers.items() - task.request.numbers.items()
+    return Written(numbers=dict(sorted(unheard)))
+
+
+def _columns(request: ServiceRequest) -> dict[str, object]:
+    brief = request.brief
+    waits = not request.jumped_queue or request.is_closed
+    return {
+        "number": request.number,
+        "revision": request.revision,
+        "event_count": request.event_count,
+        "state": request.model_dump_json(),
+        "stage": request.stage.value,
+        "urgency": request.urgency.value,
+        "request_type": request.request_type.value,
+        "station": brief.station,
+        "engineer": request.engineer,
+        "clock_state": request.clock_state.value,
+        "breached": request.breached_rules,
+        "next_due": next_due(request) or NEVER,
+        "turn": int(waits),
+        "outcome": request.outcome and request.outcome.value,
+        "tier": brief.customer.tier,
+        "serial": brief.product.serial,
+        "received_at": request.received_at,
+        "closed_at": request.closed_at,
+    }
+
+
+# --- forms ----------------------------------------------------------------------------------------
+
+
+def _stored_forms(session: Session, number: str) -> dict[str, Form]:
+    return {form.key: form for form in session.exec(select(Form).where(Form.request == number))}
+
+
+def _with_numbers(
+    session: Session,
+    request: ServiceRequest,
+    filled_in: list[FilledIn],
+    stored: dict[str, Form],
+    at: datetime,
+) -> ServiceRequest:
+    """The request with a number for every form: those given before, and new ones."""
+    day = at.astimezone(ZoneInfo(request.policy.timezone)).date()
+    numbers = dict(request.numbers)
+    for form in filled_in:
+        if form.key in stored:
+            numbers[form.key] = stored[form.key].number
+        elif form.key not in numbers:
+            numbers[form.key] = next_number(session, form.prefix, day)
+    return request.model_copy(update={"numbers": numbers})
+
+
+def _store_forms(
+    session: Session,
+    request: ServiceRequest,
+    filled_in: list[FilledIn],
+    stored: dict[str, Form],
+    *,
+    refresh: bool,
+) -> None:
+    for form in filled_in:
+        if form.key not in stored:
+            session.add(
+                Form(
+                    number=request.numbers[form.key],
+                    request=request.number,
+                    key=form.key,
+                    code=form.code,
+                    title=form.title,
+                    title_zh=form.title_zh,
+                    content=form.content,
+                )
+            )
+        elif refresh:
+            stored[form.key].content = form.content
+    session.flush()
+
+
+# --- timeline and outbox --------------------------------------------------------------------------
+
+
+def _line(number: str, entry: Entry) -> Timeline:
+    return Timeline(
+        number=number,
+        seq=entry.seq,
+        at=entry.at,
+        recorded_at=entry.recorded_at,
+        kind=entry.kind,
+        name=entry.name,
+        actor_role=entry.actor_role and entry.actor_role.value,
+        actor_id=entry.actor_id,
+        event_id=entry.event_id,
+        data=entry.model_dump(mode="json")["data"],
+    )
+
+
+def _notification(number: str, tell: Tell) -> Notification:
+    return Notification(
+        id=f"{number}:{tell.seq}",
+        number=number,
+        to_role=tell.to.value,
+        to_id=tell.who,
+        channel=_CHANNELS.get(tell.to, "console"),
+        message=tell.message,
+        rule=tell.rule,
+        level=tell.level,
+        facts=tell.facts,
+        created_at=tell.at,
+    )
+
+
+# --- workload -------------------------------------------------------------------------------------
+
+
+def _reconcile_workload(session: Session, request: ServiceRequest, at: datetime) -> None:
+    """Keep a row for exactly those engineers who hold this work."""
+    holders = _holders(request)
+    others = delete(Workload).where(
+        col(Workload.number) == request.number, col(Workload.engineer).not_in(holders)
+    )
+    session.exec(others)
+    held = (
+        Workload(engineer=engineer, number=request.number, offer=offer, since=at)
+        for engineer, offer in holders.items()
+    )
+    insert_new(session, *held)
+
+
+def _holders(request: ServiceRequest) -> dict[str, int]:
+    """The engineers who hold the unfinished work, each with the place of their latest offer."""
+    if request.is_closed or request.cancelled or request.completed_at is not None:
+        return {}
+    offered = request.open_offer
+    holding = {request.engineer, offered and offered.engineer}
+    return {o.engineer: place for place, o in enumerate(request.offers, 1) if o.engineer in holding}
