@@ -1,0 +1,1 @@
+"""What touches the world: one module per neighbour. `registry` is what the worker offers."""

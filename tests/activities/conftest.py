@@ -1,0 +1,9 @@
+from tests.databases import (
+    empty_database,
+    engine,
+    postgres,
+    postgres_engine,
+    sqlite_template,
+)
+
+__all__ = ["empty_database", "engine", "postgres", "postgres_engine", "sqlite_template"]
