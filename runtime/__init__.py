@@ -1,0 +1,1 @@
+"""How the processes run: settings, logs, the Temporal connection, `up`, the demonstration."""

@@ -1,0 +1,125 @@
+"""The Temporal connection: one data converter, and one place that makes the namespace ready and
+knows whether it is."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType, WorkerStatus
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    ListSearchAttributesRequest,
+)
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ListWorkersRequest
+from temporalio.client import Client
+from temporalio.common import SearchAttributeKey
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflows.messages import TASK_QUEUE
+from workflows.search_attributes import REGISTRY
+
+from .settings import Settings
+
+DATA_CONVERTER = pydantic_data_converter
+PATIENCE = timedelta(seconds=10)
+POLLED_LATELY = timedelta(seconds=75)
+"""A worker's poll waits for up to a minute before it is sent again."""
+
+LAST_BREATH = timedelta(seconds=1)
+"""A poll that ends with its worker may be noted just after the worker's goodbye."""
+
+
+async def connect(settings: Settings, *, lazy: bool = False) -> Client:
+    """A client of the configured server; `lazy` connects on first use.
+
+    Raises:
+        RuntimeError: nobody answers at the configured address.
+    """
+    return await Client.connect(
+        settings.temporal_target,
+        namespace=settings.temporal_namespace,
+        data_converter=DATA_CONVERTER,
+        lazy=lazy,
+    )
+
+
+async def prepare(client: Client) -> None:
+    """Register the search attributes that are missing. Before any worker polls: an unknown
+    attribute makes workflow tasks retry for ever.
+
+    Raises:
+        temporalio.service.RPCError: the server refused.
+    """
+    missing = {
+        key.name: IndexedValueType.ValueType(key.indexed_value_type)
+        for key in await missing_attributes(client)
+    }
+    if not missing:
+        return
+    request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
+    try:
+        await client.operator_service.add_search_attributes(request, timeout=PATIENCE)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.ALREADY_EXISTS:
+            raise
+
+
+async def missing_attributes(client: Client) -> list[SearchAttributeKey[Any]]:
+    """The search attributes that the namespace does not know.
+
+    Raises:
+        temporalio.service.RPCError: the server did not answer, or has no such namespace.
+    """
+    try:
+        listed = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace), timeout=PATIENCE
+        )
+    except RPCError as error:
+        if error.status is not RPCStatusCode.UNIMPLEMENTED:  # the time-skipping test server
+            raise
+        return list(REGISTRY)
+    return [key for key in REGISTRY if key.name not in listed.custom_attributes]
+
+
+async def worker_is_polling(client: Client) -> bool:
+    """Whether a worker polled lately, and has not said goodbye since.
+
+    A poller stays listed for minutes after its worker stopped; its goodbye is known at once.
+
+    Raises:
+        temporalio.service.RPCError: the server did not answer, or has no such namespace.
+    """
+    goodbyes = await _goodbyes(client)
+    described = await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=TASK_QUEUE),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        ),
+        timeout=PATIENCE,
+    )
+    long_ago = datetime.now(UTC) - POLLED_LATELY
+    return any(
+        poller.last_access_time.ToDatetime(tzinfo=UTC)
+        > max(long_ago, goodbyes.get(poller.identity, long_ago))
+        for poller in described.pollers
+    )
+
+
+async def _goodbyes(client: Client) -> dict[str, datetime]:
+    """When those workers left that did; nobody is known to have when the server keeps no list."""
+    try:
+        listed = await client.workflow_service.list_workers(
+            ListWorkersRequest(namespace=client.namespace, query=f"TaskQueue = '{TASK_QUEUE}'"),
+            timeout=PATIENCE,
+        )
+    except RPCError:
+        return {}
+    goodbyes: dict[str, datetime] = {}
+    for worker in listed.workers_info:
+        report = worker.worker_heartbeat
+        if report.status != WorkerStatus.WORKER_STATUS_RUNNING:
+            left = report.heartbeat_time.ToDatetime(tzinfo=UTC) + LAST_BREATH
+            goodbyes[report.worker_identity] = max(left, goodbyes.get(report.worker_identity, left))
+    return goodbyes

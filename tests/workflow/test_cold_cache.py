@@ -1,0 +1,49 @@
+"""With no cache every workflow task replays from the first event: the whole scenario set holds."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+from temporalio.testing import WorkflowEnvironment
+
+from activities.registry import Activities
+from domain.policy import Policy
+from runtime.temporal import DATA_CONVERTER, prepare
+from tests.conftest import BIN
+from tests.desk import Desk, open_desk
+from worker import build_worker
+
+from .replay import replay
+from .scenarios import SCENARIOS, paced
+
+
+@pytest.fixture(scope="module")
+async def cold(activities: Activities) -> AsyncIterator[WorkflowEnvironment]:
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(BIN / "temporal"),
+        data_converter=DATA_CONVERTER,
+        dev_server_log_level="error",
+    ) as env:
+        await prepare(env.client)
+        async with build_worker(env.client, activities, max_cached_workflows=0):
+            yield env
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_scenario_runs_with_a_cold_cache(
+    name: str, cold: WorkflowEnvironment, engine: Engine, standard: Policy
+) -> None:
+    async def now() -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(span: timedelta) -> None:
+        await asyncio.sleep(span.total_seconds())
+
+    policy = paced(name, standard)
+    desk: Desk = await open_desk(cold.client, engine, policy, now, sleep, product={"serial": name})
+    expected = await SCENARIOS[name](desk)
+    closing = await desk.handle.result()
+    assert closing.outcome == expected
+    await replay(await desk.handle.fetch_history())

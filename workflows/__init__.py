@@ -1,0 +1,1 @@
+"""What happens and when: deterministic, over the pure request in `domain`."""
