@@ -1,0 +1,84 @@
+"""JSON bodies: bounded, UTF-8, and nothing that JSON does not have."""
+
+import json
+from typing import Annotated, Any, NoReturn
+
+from fastapi import Depends, Request
+
+from api.problems import FieldError, Problem
+
+MOST_BYTES = 256 * 1024
+PATIENCE = 16 * MOST_BYTES
+"""How much of a body too large is still read, so that its sender can hear the answer."""
+
+_ROOT = ""
+
+
+async def json_body(request: Request) -> Any:
+    """The body as JSON types.
+
+    Raises:
+        Problem: `body_too_large`, `unsupported_media_type` or `invalid_json`.
+    """
+    raw = await _bounded(request)
+    if not _is_json(request.headers.get("content-type")):
+        raise Problem("unsupported_media_type", headers={"Accept-Post": "application/json"})
+    return parse(raw)
+
+
+JsonBody = Annotated[Any, Depends(json_body)]
+"""The parsed body of the call."""
+
+
+def parse(raw: bytes) -> Any:
+    """Strict JSON: no NaN, no lone surrogates, no nesting without end.
+
+    Raises:
+        Problem: `invalid_json`, with the reason but without the content.
+    """
+    try:
+        data = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        # A lone surrogate parses, but can be neither stored nor sent on.
+        json.dumps(data, ensure_ascii=False).encode("utf-8")
+    except json.JSONDecodeError as error:
+        where = (
+            f"{error.msg} at line {error.lineno} column {error.colno}",
+            f"第{error.lineno}行第{error.colno}列不符合 JSON 语法",
+        )
+        raise Problem("invalid_json", errors=[FieldError(_ROOT, where)]) from None
+    except UnicodeError:
+        text = ("the text is not valid Unicode", "文本不是有效的 Unicode")
+        raise Problem("invalid_json", errors=[FieldError(_ROOT, text)]) from None
+    except (ValueError, RecursionError):
+        value = ("a number or the nesting is beyond reason", "数值或嵌套层数超出合理范围")
+        raise Problem("invalid_json", errors=[FieldError(_ROOT, value)]) from None
+    return data
+
+
+async def _bounded(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > PATIENCE:
+        raise _too_large()
+    body, size = bytearray(), 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > PATIENCE:
+            raise _too_large()
+        if size <= MOST_BYTES:
+            body += chunk
+    if size > MOST_BYTES:
+        raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> Problem:
+    return Problem("body_too_large", facts={"limit": str(MOST_BYTES)}, limit=MOST_BYTES)
+
+
+def _is_json(content_type: str | None) -> bool:
+    media_type = (content_type or "application/json").partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,64 @@
+"""What lies behind a request: its timeline, clocks, obligations and forms, each in order."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from pydantic_core import to_jsonable_python
+from sqlalchemy import Engine
+
+from api import openapi, reading
+from api.access import Reader
+from api.problems import Problem
+from api.services import Served
+from records import queries
+
+router = APIRouter(prefix="/v1/requests/{number}", tags=["details"])
+
+
+@router.get("/timeline", **openapi.TIMELINE)
+async def get_timeline(services: Served, caller: Reader, number: str) -> Response:
+    """Show everything that happened to the request."""
+    await reading.recorded(services, number)
+    return await services.records(_recorded, queries.timeline, number)
+
+
+@router.get("/clocks", **openapi.CLOCKS)
+async def get_clocks(services: Served, caller: Reader, number: str) -> Response:
+    """Show every promise of the request: running, kept, broken."""
+    shown = await reading.state(services, number)
+    return _items(shown.content["clocks"], shown.source)
+
+
+@router.get("/obligations", **openapi.OBLIGATIONS)
+async def get_obligations(services: Served, caller: Reader, number: str) -> Response:
+    """Show everything that will happen if nobody acts: when, who owes the act, who is told."""
+    owed = await reading.obligations(services, number)
+    return _items(owed.content, owed.source)
+
+
+@router.get("/forms", **openapi.FORMS)
+async def get_forms(services: Served, caller: Reader, number: str) -> Response:
+    """Show every form of the request, personal data masked."""
+    await reading.recorded(services, number)
+    return await services.records(_recorded, queries.forms, number)
+
+
+@router.get("/forms/{form}", **openapi.FORM)
+async def get_form(services: Served, caller: Reader, number: str, form: str) -> Response:
+    """Show one form by its number, or the latest by its code (`SA-AP-003`)."""
+    await reading.recorded(services, number)
+    found = await services.records(queries.form, number, form)
+    if found is None:
+        raise Problem("form_not_found")
+    return JSONResponse(to_jsonable_python(found))
+
+
+def _recorded(engine: Engine, ask: Callable[[Engine, str], Sequence[Any]], number: str) -> Response:
+    """Everything of one kind, ready to send: a long timeline takes the loop too long to write."""
+    return _items(ask(engine, number))
+
+
+def _items(items: Sequence[Any], source: str = "records") -> Response:
+    return JSONResponse({"items": to_jsonable_python(items)}, headers={reading.SOURCE: source})

@@ -1,0 +1,52 @@
+"""Every error as a problem: ours, the framework's, and the database's."""
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.answers import tell
+from api.middleware import what_happened
+from api.problems import RETRY_SOON, Problem
+from api.validation import field_errors
+
+log = structlog.get_logger("api")
+
+_BY_STATUS = {404: "not_found", 405: "method_not_allowed"}
+
+
+def register(app: FastAPI) -> None:
+    """Let every error of this application leave as a problem."""
+    for error, handler in {
+        Problem: _problem,
+        HTTPException: _framework,
+        RequestValidationError: _parameters,
+        OperationalError: _database,
+        InterfaceError: _database,
+        TimeoutError: _database,
+    }.items():
+        app.add_exception_handler(error, handler)
+
+
+async def _problem(request: Request, error: Any) -> Response:
+    return tell(request.scope, error)
+
+
+async def _framework(request: Request, error: Any) -> Response:
+    code = _BY_STATUS.get(error.status_code, "internal_error")
+    return tell(request.scope, Problem(code, headers=error.headers))
+
+
+async def _parameters(request: Request, error: Any) -> Response:
+    """A query parameter or header that does not fit; the first step says only which of them."""
+    details = ({**each, "loc": each["loc"][1:]} for each in error.errors())
+    return tell(request.scope, Problem("validation_failed", errors=field_errors(details)))
+
+
+async def _database(request: Request, error: Any) -> Response:
+    log.error("records_unavailable", **what_happened(error))
+    return tell(request.scope, Problem("records_unavailable", headers=RETRY_SOON))

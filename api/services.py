@@ -1,0 +1,68 @@
+"""What every call needs at hand, opened once when the application starts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy import Engine
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from records.engine import migrate, open_engine
+from runtime.settings import Settings
+from runtime.temporal import connect
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Services(NamedTuple):
+    """The settings, the tokens' key, the database and the Temporal client of one application."""
+
+    settings: Settings
+    key: bytes
+    engine: Engine
+    client: Client
+
+    async def records(
+        self, ask: Callable[Concatenate[Engine, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Ask the database without holding up other calls."""
+        return await run_in_threadpool(ask, self.engine, *args, **kwargs)
+
+    async def temporal_answers(self) -> bool:
+        """Whether the Temporal server answers, within a second."""
+        try:
+            async with asyncio.timeout(1):
+                return await self.client.service_client.check_health(timeout=timedelta(seconds=1))
+        except (RPCError, RuntimeError, TimeoutError):
+            return False
+
+
+@asynccontextmanager
+async def opened(settings: Settings, key: bytes) -> AsyncIterator[Services]:
+    """The services, closed at the end. Temporal is called when first needed: it may come later."""
+    engine = await run_in_threadpool(open_engine, settings.database)
+    try:
+        await run_in_threadpool(migrate, engine)
+        yield Services(settings, key, engine, await connect(settings, lazy=True))
+    finally:
+        await run_in_threadpool(engine.dispose)
+
+
+def services(request: Request) -> Services:
+    """The services of the application that serves this call."""
+    found: Services = request.app.state.services
+    return found
+
+
+Served = Annotated[Services, Depends(services)]
+
+
+def now() -> datetime:
+    """The present moment, in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,250 @@
+"""The request as shown, as a model: what the OpenAPI document promises of `domain.view`."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from domain.clocks import Ticking
+from domain.events import Scores
+from domain.intake import KnownProduct, MaskedCustomer, Warranty
+from domain.rules import Rule
+from domain.state import Appointment, Awaited, Hold, Payment, PricedLine, Quote, Visit
+from domain.values import Money, State
+from domain.vocabulary import (
+    Channel,
+    ClockState,
+    ComplaintClass,
+    ComplaintState,
+    Mood,
+    OfferState,
+    Outcome,
+    Remedy,
+    RequestType,
+    Role,
+    ServiceType,
+    Stage,
+    Urgency,
+    WorkOrderStatus,
+)
+
+
+class ShownOffer(State):
+    """The work offered to one engineer."""
+
+    engineer: str
+    offered_at: datetime
+    due_at: datetime | None
+    state: OfferState
+    reason: str | None
+    closed_at: datetime | None
+    by_hand: bool
+
+
+class ShownFees(State):
+    """What the work costs, and what was paid."""
+
+    lines: list[PricedLine]
+    total: Money
+    paid: Money
+    owed: Money
+    payments: list[Payment]
+
+
+class ShownSurvey(State):
+    """The revisit's scores."""
+
+    scores: Scores
+    remark: str | None
+    channel: str
+    surveyed_at: datetime
+    by: Role | None
+
+
+class ShownComplaint(State):
+    """A complaint, counted from 1 within its request."""
+
+    id: int
+    class_: ComplaintClass = Field(alias="class")
+    text: str
+    source: Literal["intake", "survey", "complaint"]
+    opened_at: datetime
+    state: ComplaintState
+    owner_role: Role
+    owner: str | None
+    remedy: str | None
+    remedy_kind: Remedy | None
+    value: Money | None
+    settled_at: datetime | None
+    reopened: list[str]
+
+
+class ShownClock(State):
+    """One promise and how it stands."""
+
+    rule: Rule
+    subject: str | None
+    state: Ticking
+    started_at: datetime
+    due_at: datetime | None
+    warned_at: datetime | None
+    breached_at: datetime | None
+    fired_at: datetime | None
+    stopped_at: datetime | None
+    remaining_seconds: float
+
+
+class ShownPolicy(State):
+    """The timing policy that the request started under."""
+
+    name: str
+    version: str
+
+
+class ServiceRequest(State):
+    """A service request as shown, personal data masked."""
+
+    number: str
+    work_order: str | None
+    type: RequestType
+    channel: Channel
+    received_at: datetime
+    stage: Stage
+    outcome: Outcome | None
+    urgency: Urgency
+    mood: Mood | None
+    service_type: ServiceType
+    status: WorkOrderStatus
+    clock_state: ClockState
+    on_hold: bool
+    hold: Hold | None
+    customer: MaskedCustomer
+    product: KnownProduct
+    warranty: Warranty
+    station: str | None
+    external_id: str | None
+    earlier_requests: list[str]
+    repeat_fault: bool
+    jumped_queue: bool
+    manual_dispatch: bool
+    outside_provider_allowed: bool
+    at_depot: bool
+    plan: str | None
+    answer: str | None
+    engineer: str | None
+    offers: list[ShownOffer]
+    appointment: Appointment | None
+    visits: list[Visit]
+    parts_awaited: list[Awaited]
+    quote: Quote | None
+    fees: ShownFees
+    signed_at: datetime | None
+    completed_at: datetime | None
+    survey: ShownSurvey | None
+    complaints: list[ShownComplaint]
+    clocks: list[ShownClock]
+    allowed_events: list[str]
+    event_count: int
+    policy: ShownPolicy
+    closed_at: datetime | None
+
+
+class ShownList(State):
+    """A page of requests, and the cursor of the next page."""
+
+    items: list[ServiceRequest]
+    next: str | None
+
+
+class ShownResult(State):
+    """What became of one event; `code`, `reason` and `facts` when it was refused."""
+
+    id: str
+    status: Literal["applied", "repeated", "refused", "skipped", "accepted"]
+    code: str | None = None
+    reason: str | None = None
+    facts: dict[str, str] | None = None
+
+
+class ShownResults(State):
+    """What became of a list of events, and the request after them."""
+
+    results: list[ShownResult]
+    request: ServiceRequest
+
+
+class ShownReceipts(State):
+    """Events that were accepted and not yet judged."""
+
+    results: list[ShownResult]
+
+
+class ShownClocks(State):
+    """Promises in the order in which they began."""
+
+    items: list[ShownClock]
+
+
+class ShownForm(State):
+    """A filled-in form; `key` is its kind and place within the request (`AP/2`)."""
+
+    number: str
+    request: str
+    key: str
+    code: str
+    title: str
+    title_zh: str
+    content: dict[str, object]
+
+
+class ShownForms(State):
+    """Forms in the order of the request's course."""
+
+    items: list[ShownForm]
+
+
+class ShownLine(State):
+    """One line of a timeline."""
+
+    seq: int
+    at: datetime
+    recorded_at: datetime
+    kind: str
+    name: str
+    actor_role: Role | None
+    actor_id: str | None
+    event_id: str | None
+    data: dict[str, object]
+
+
+class ShownTimeline(State):
+    """A timeline in order."""
+
+    items: list[ShownLine]
+
+
+class ShownOwner(State):
+    """Who owes the act."""
+
+    role: Role
+    id: str | None
+
+
+class ShownObligation(State):
+    """One thing that will happen if nobody acts."""
+
+    rule: str
+    subject: str | None
+    zh: str | None
+    what: str
+    due_at: datetime | None
+    fires_at: datetime | None
+    owed_by: ShownOwner | None
+    tells: Role | None
+    level: int | None
+
+
+class ShownObligations(State):
+    """Obligations in the order in which they fire, broken ones first."""
+
+    items: list[ShownObligation]

@@ -1,0 +1,157 @@
+"""Bodies read with the domain's own models; what is wrong is told by field, never by value."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from api.language import Text
+from api.problems import FieldError, Problem
+from domain.events import EVENTS, BaseEvent, parse_event
+from domain.intake import NewRequest
+from workflows.messages import MOST_EVENTS_AT_ONCE
+
+_LONGEST_NAME = 100
+_UNKNOWN_TYPE = ("union_tag_invalid", "union_tag_not_found")
+
+_CHINESE: dict[str, str] = {
+    "missing": "此项必填",
+    "extra_forbidden": "没有这个字段",
+    "string_type": "应为文本",
+    "string_too_short": "至少{min_length}个字符",
+    "string_too_long": "最多{max_length}个字符",
+    "string_pattern_mismatch": "格式不正确",
+    "string_unicode": "文本不是有效的 Unicode",
+    "enum": "应为以下之一：{expected}",
+    "literal_error": "应为以下之一：{expected}",
+    "timezone_aware": "时间必须带时区",
+    "datetime_type": "应为 RFC 3339 时间",
+    "datetime_parsing": "应为 RFC 3339 时间",
+    "datetime_from_date_parsing": "应为 RFC 3339 时间",
+    "date_type": "应为日期(YYYY-MM-DD)",
+    "date_parsing": "应为日期(YYYY-MM-DD)",
+    "date_from_datetime_parsing": "应为日期(YYYY-MM-DD)",
+    "uuid_type": "应为 UUID",
+    "uuid_parsing": "应为 UUID",
+    "int_type": "应为整数",
+    "int_parsing": "应为整数",
+    "int_from_float": "应为整数",
+    "float_type": "应为数字",
+    "float_parsing": "应为数字",
+    "finite_number": "应为有限的数字",
+    "decimal_type": "应为金额",
+    "decimal_parsing": "应为金额",
+    "greater_than": "必须大于{gt}",
+    "greater_than_equal": "不得小于{ge}",
+    "less_than": "必须小于{lt}",
+    "less_than_equal": "不得大于{le}",
+    "list_type": "应为列表",
+    "too_short": "至少{min_length}项",
+    "too_long": "最多{max_length}项",
+    "model_type": "应为 JSON 对象",
+    "model_attributes_type": "应为 JSON 对象",
+    "dict_type": "应为 JSON 对象",
+}
+"""What pydantic says, by its error type."""
+
+_OUR_CHINESE: dict[str, str] = {
+    "window_end must be after window_start": "预约结束时间必须晚于开始时间",
+    "give urgency or request_type, or both": "请填写 urgency 或 request_type",
+    "time must lie between the years 2000 and 2100": "时间必须在2000年至2100年之间",
+    "text must not contain control characters": "文本不得包含控制字符",
+    "give the product's serial, or an order or invoice number as proof": (
+        "请填写产品序列号，或以 proof 提供订单号、发票号"
+    ),
+    "test_result must be a measured result, such as 'outlet 16 °C at 30 °C ambient'": (
+        "test_result 应为实测结果，例如“室温30 °C时出风口16 °C”"
+    ),
+}
+"""What the domain's own rules say."""
+
+_NO_EVENTS: Text = (
+    f"send one event as an object, or a list of 1 to {MOST_EVENTS_AT_ONCE}",
+    f"请以 JSON 对象提交一个事件，或提交包含1至{MOST_EVENTS_AT_ONCE}个事件的列表",
+)
+_KNOWN_TYPES: Text = (
+    f"must be one of: {', '.join(EVENTS)}",
+    f"应为以下之一：{'、'.join(EVENTS)}",
+)
+
+
+class Reported(NamedTuple):
+    """The events of one call; `as_list`: they came as a list and are answered as one."""
+
+    events: list[BaseEvent]
+    as_list: bool
+
+
+def new_request(body: Any) -> NewRequest:
+    """The new request in `body`.
+
+    Raises:
+        Problem: `validation_failed`.
+    """
+    try:
+        return NewRequest.model_validate(body)
+    except ValidationError as error:
+        raise Problem("validation_failed", errors=field_errors(_details(error))) from None
+
+
+def reported(body: Any) -> Reported:
+    """The event, or the list of events, in `body`.
+
+    Raises:
+        Problem: `validation_failed`, or `unknown_event_type` with the known ones.
+    """
+    if not isinstance(body, list):
+        return Reported(_read([body], [()]), as_list=False)
+    if not 1 <= len(body) <= MOST_EVENTS_AT_ONCE:
+        raise Problem("validation_failed", errors=[FieldError("", _NO_EVENTS)])
+    return Reported(_read(body, [(i,) for i in range(len(body))]), as_list=True)
+
+
+def field_errors(details: Iterable[Any], at: Sequence[str | int] = ()) -> list[FieldError]:
+    """What pydantic found wrong, by JSON pointer, in both languages."""
+    return [FieldError(_pointer([*at, *each["loc"]]), _message(each)) for each in details]
+
+
+def _read(items: list[Any], places: list[tuple[int, ...]]) -> list[BaseEvent]:
+    events: list[BaseEvent] = []
+    errors: list[FieldError] = []
+    unknown_type = False
+    for item, place in zip(items, places, strict=True):
+        if not isinstance(item, dict):
+            errors.append(FieldError(_pointer(place), _NO_EVENTS))
+            continue
+        try:
+            events.append(parse_event(item))
+        except ValidationError as error:
+            details = _details(error)
+            if details[0]["type"] in _UNKNOWN_TYPE:
+                unknown_type = True
+                errors.append(FieldError(_pointer([*place, "type"]), _KNOWN_TYPES))
+            else:
+                # The first step of the location is the event's type, which is no field.
+                errors += field_errors(({**d, "loc": d["loc"][1:]} for d in details), place)
+    if unknown_type:
+        raise Problem("unknown_event_type", errors=errors, known_types=list(EVENTS))
+    if errors:
+        raise Problem("validation_failed", errors=errors)
+    return events
+
+
+def _details(error: ValidationError) -> list[Any]:
+    return list(error.errors(include_input=False, include_url=False))
+
+
+def _message(detail: Any) -> Text:
+    english = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] in _CHINESE:
+        return english, _CHINESE[detail["type"]].format(**detail.get("ctx", {}))
+    return english, _OUR_CHINESE.get(english, english)
+
+
+def _pointer(steps: Sequence[str | int]) -> str:
+    """RFC 6901; an unknown field's name is cut, because a caller may send anything as one."""
+    names = (str(step)[:_LONGEST_NAME].replace("~", "~0").replace("/", "~1") for step in steps)
+    return "".join(f"/{name}" for name in names)
