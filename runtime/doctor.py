@@ -1,0 +1,241 @@
+"""`aftersales doctor`: whether this installation can run, and what to do where it cannot."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import make_url
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.working_days import calendar_for
+from records.engine import MIGRATIONS, open_engine
+from runtime import preflight
+from runtime.settings import Settings
+from runtime.temporal import connect, missing_attributes, worker_is_polling
+from runtime.trouble import Trouble
+from runtime.up import as_started, is_ready
+from workflows.messages import TASK_QUEUE
+from workflows.search_attributes import REGISTRY
+
+ENOUGH_DISK = 1_000_000_000
+
+
+class Verdict(StrEnum):
+    """How a check went; only `failed` makes the command fail."""
+
+    ok = "ok"
+    idle = "not running"
+    advice = "ok, but"
+    failed = "failed"
+
+
+COLOURS = {
+    Verdict.ok: "green",
+    Verdict.idle: "dim",
+    Verdict.advice: "yellow",
+    Verdict.failed: "bold red",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found, and what to do about it."""
+
+    what: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+async def examine(settings: Settings) -> bool:
+    """Check everything and print a table. Returns whether nothing failed."""
+    table = Table("Check", "Result", "Found", "What to do", show_lines=False, expand=False)
+    healthy = True
+    async for finding in findings(settings):
+        healthy &= finding.verdict is not Verdict.failed
+        cells = (finding.what, finding.verdict.value, finding.found, finding.advice)
+        styles = ("", COLOURS[finding.verdict], "", "")
+        table.add_row(*map(Text, cells, styles))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    return healthy
+
+
+async def findings(settings: Settings) -> AsyncIterator[Finding]:
+    """Everything that is to be checked, one after the other."""
+    yield _python()
+    if settings.temporal_address is None:
+        yield _tried("Temporal binary", lambda: str(preflight.temporal_binary()))
+    yield _tried("Data folder", lambda: str(preflight.folder(settings)))
+    yield _disk(settings)
+    yield _tried("Token secret", lambda: _secret(settings))
+    yield _tried("Policy", lambda: _policy(settings))
+    yield _calendar(settings)
+    yield await asyncio.to_thread(_database, settings)
+    runs_here = preflight.is_held(settings.data_dir)
+    if runs_here:
+        settings = as_started(settings)
+        found = f"{_wanted_ports(settings)}, in use by the `aftersales up` that runs here"
+        yield Finding("Ports", Verdict.ok, found)
+    else:
+        yield _tried("Ports", lambda: _ports(settings))
+    async for finding in _temporal(settings, runs_here=runs_here):
+        yield finding
+    if await asyncio.to_thread(is_ready, settings):
+        place = f"{settings.host}:{settings.port}"
+        if runs_here or settings.temporal_address:
+            yield Finding("API", Verdict.ok, f"ready on {place}")
+        else:
+            yield Finding("API", Verdict.idle, f"another installation answers on {place}")
+    elif runs_here:
+        advice = f"see {settings.data_dir / 'logs' / 'api.log'}"
+        yield Finding("API", Verdict.failed, "running, but not ready", advice)
+    else:
+        yield Finding("API", Verdict.idle, f"nothing ready on {settings.host}:{settings.port}")
+
+
+def _tried(what: str, check: Callable[[], str]) -> Finding:
+    """A check that says what is wrong, and what to do, by raising Trouble."""
+    try:
+        return Finding(what, Verdict.ok, check())
+    except Trouble as trouble:
+        return Finding(what, Verdict.failed, trouble.found, trouble.advice)
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("Python", Verdict.ok, f"{version} at {sys.executable}")
+
+
+def _disk(settings: Settings) -> Finding:
+    place = settings.data_dir.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    found = f"{free / 1e9:.1f} GB free"
+    if free >= ENOUGH_DISK:
+        return Finding("Disk", Verdict.ok, found)
+    return Finding("Disk", Verdict.failed, found, "make room: 1 GB should be free")
+
+
+def _secret(settings: Settings) -> str:
+    preflight.secret(settings)
+    return "from the settings" if settings.token_secret else "a key of its own in the data folder"
+
+
+def _policy(settings: Settings) -> str:
+    policy = preflight.policy(settings)
+    speed = f", {settings.speed:g} times as fast" if settings.speed != 1 else ""
+    return f"{policy.name}, version {policy.version}{speed} ({settings.policy})"
+
+
+def _calendar(settings: Settings) -> Finding:
+    what = "Working days"
+    try:
+        policy = preflight.policy(settings)
+    except Trouble:
+        return Finding(what, Verdict.failed, "not known without a policy")
+    try:
+        preflight.working_days(policy)
+    except Trouble as trouble:
+        return Finding(what, Verdict.failed, trouble.found, trouble.advice)
+    calendar = calendar_for(policy, datetime.now(UTC))
+    if calendar.until is None:
+        return Finding(what, Verdict.ok, "no rule of the policy counts them")
+    zone = ZoneInfo(policy.timezone)
+    last = calendar.until.astimezone(zone) - timedelta(seconds=1)
+    wanted = datetime.now(zone) + policy.working_time.horizon
+    if last.year == wanted.year:
+        return Finding(what, Verdict.ok, f"known until {last:%Y-%m-%d}")
+    advice = f"put {wanted.year} into the policy as [working_time.years.{wanted.year}]"
+    return Finding(what, Verdict.advice, f"known only until {last:%Y-%m-%d}", advice)
+
+
+def _ports(settings: Settings) -> str:
+    preflight.ports(settings)
+    return f"free: {_wanted_ports(settings)}"
+
+
+def _wanted_ports(settings: Settings) -> str:
+    wanted = [settings.port]
+    if settings.temporal_address is None:
+        wanted += [settings.temporal_port, settings.temporal_ui_port]
+    return ", ".join(map(str, wanted))
+
+
+def _database(settings: Settings) -> Finding:
+    what = "Database"
+    try:
+        preflight.database(settings)
+    except Trouble as trouble:
+        return Finding(what, Verdict.failed, trouble.found, trouble.advice)
+    url = make_url(settings.database)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        return Finding(what, Verdict.ok, "not made yet", "aftersales up makes it")
+    engine = open_engine(settings.database)
+    try:
+        with engine.connect() as connection:
+            present = MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    place = engine.url.render_as_string(hide_password=True)
+    if present == newest:
+        return Finding(what, Verdict.ok, f"{place}, migrated to {present}")
+    found = f"{place} is at {present or 'nothing'}, this version needs {newest}"
+    return Finding(what, Verdict.failed, found, "run aftersales migrate")
+
+
+async def _temporal(settings: Settings, *, runs_here: bool) -> AsyncIterator[Finding]:
+    what = "Temporal"
+    try:
+        client = await asyncio.wait_for(connect(settings), 10)
+    except (RuntimeError, RPCError, TimeoutError):
+        found = f"nobody answers at {settings.temporal_target}"
+        if runs_here or settings.temporal_address:
+            advice = "start the server, or correct AFTERSALES_TEMPORAL_ADDRESS"
+            yield Finding(what, Verdict.failed, found, advice)
+        else:
+            yield Finding(what, Verdict.idle, found, "aftersales up starts one")
+        return
+    if not runs_here and settings.temporal_address is None:
+        found = f"another installation answers at {settings.temporal_target}"
+        yield Finding(what, Verdict.idle, found, "to use it, set AFTERSALES_TEMPORAL_ADDRESS")
+        return
+    yield Finding(what, Verdict.ok, f"answers at {settings.temporal_target}")
+    try:
+        yield await _search_attributes(client)
+        yield await _worker(client)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            found = f"there is no namespace {client.namespace}"
+            advice = "create it, or correct AFTERSALES_TEMPORAL_NAMESPACE"
+            yield Finding("Namespace", Verdict.failed, found, advice)
+        else:
+            yield Finding("Namespace", Verdict.failed, error.message, "look at Temporal's own log")
+
+
+async def _search_attributes(client: Client) -> Finding:
+    what = "Search attributes"
+    if missing := sorted(key.name for key in await missing_attributes(client)):
+        found = f"missing in {client.namespace}: {', '.join(missing)}"
+        return Finding(what, Verdict.failed, found, "start a worker: it registers them first")
+    return Finding(what, Verdict.ok, f"all {len(REGISTRY)} in the namespace {client.namespace}")
+
+
+async def _worker(client: Client) -> Finding:
+    if await worker_is_polling(client):
+        return Finding("Worker", Verdict.ok, f"polling {TASK_QUEUE}")
+    found = f"nobody polls {TASK_QUEUE}: requests are taken in but do not move"
+    return Finding("Worker", Verdict.failed, found, "start one with aftersales worker")

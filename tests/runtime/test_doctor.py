@@ -1,0 +1,104 @@
+"""`aftersales doctor`: what it says of a server that answers, and whose that is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import Engine
+from temporalio.testing import WorkflowEnvironment
+
+from activities.registry import Activities
+from runtime import preflight
+from runtime.doctor import Finding, Verdict, findings
+from runtime.settings import Settings
+from runtime.temporal import DATA_CONVERTER, prepare, worker_is_polling
+from runtime.up import as_started, remember_addresses
+from tests.conftest import BIN
+from tests.installation import free_ports
+from worker import build_worker
+
+
+async def found(settings: Settings) -> dict[str, Finding]:
+    return {finding.what: finding async for finding in findings(settings)}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def bare() -> AsyncIterator[WorkflowEnvironment]:
+    """A server that nobody has prepared, and that nobody else uses."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(BIN / "temporal"),
+        data_converter=DATA_CONVERTER,
+        dev_server_log_level="error",
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    api, temporal, ui = map(int, free_ports(3))
+    return Settings(
+        _env_file=None,
+        data_dir=tmp_path / "data",
+        port=api,
+        temporal_port=temporal,
+        temporal_ui_port=ui,
+    )
+
+
+@pytest.mark.server
+async def test_it_sees_what_the_namespace_and_the_queue_lack(
+    bare: WorkflowEnvironment, engine: Engine, settings: Settings
+) -> None:
+    target = bare.client.service_client.config.target_host
+    ours = settings.model_copy(update={"temporal_address": target})
+    before = await found(ours)
+    assert "NextDue" in before["Search attributes"].found
+    assert before["Worker"].verdict is Verdict.failed
+
+    await prepare(bare.client)
+    async with build_worker(bare.client, Activities(engine)):
+        for _ in range(100):
+            if await worker_is_polling(bare.client):
+                break
+            await asyncio.sleep(0.1)
+        during = await found(ours)
+    assert during["Search attributes"].verdict is Verdict.ok
+    assert during["Worker"].verdict is Verdict.ok
+    # Its last poll is seconds old, but it said goodbye.
+    assert (await found(ours))["Worker"].verdict is Verdict.failed
+
+
+@pytest.mark.server
+async def test_another_installation_is_not_taken_for_this_one(
+    bare: WorkflowEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(bare.client.service_client.config.target_host.rpartition(":")[2])
+    monkeypatch.setattr("runtime.doctor.is_ready", lambda _: True)
+    rows = await found(settings.model_copy(update={"temporal_port": port}))
+    for what, place in (("Temporal", port), ("API", settings.port)):
+        assert rows[what].verdict is Verdict.idle
+        assert rows[what].found.startswith("another installation answers")
+        assert rows[what].found.endswith(f"127.0.0.1:{place}")
+    assert "Worker" not in rows
+
+
+async def test_it_asks_where_the_one_that_runs_here_was_started(settings: Settings) -> None:
+    with preflight.alone_in(preflight.folder(settings)):
+        remember_addresses(settings)
+        elsewhere = settings.model_copy(update={"port": 1, "temporal_port": 2})
+        assert as_started(elsewhere) == settings
+        rows = await found(elsewhere)
+    assert str(settings.port) in rows["Ports"].found
+    assert rows["Temporal"].found.endswith(f":{settings.temporal_port}")
+    assert rows["API"].verdict is Verdict.failed
+
+
+async def test_a_database_file_that_is_not_there_is_not_made(
+    settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "kept elsewhere.db"
+    rows = await found(settings.model_copy(update={"database_url": f"sqlite:///{file}"}))
+    assert rows["Database"].verdict is Verdict.ok
+    assert not file.exists()
