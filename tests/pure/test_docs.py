@@ -1,0 +1,452 @@
+"""The documents say what the code does.
+
+The tables between `<!-- generated: … -->` and `<!-- end -->` are made from the code; after a
+change, `.venv/bin/python -m tests.pure.test_docs` writes them anew.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from difflib import unified_diff
+from enum import StrEnum
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from types import CodeType, FunctionType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from cli import app
+from domain.admission import ADMISSIONS, BEFORE_SIGN_OFF, OPEN, ORDER, Admission
+from domain.events import ANYONE, EVENTS, BaseEvent
+from domain.refusals import REASONS
+from domain.rules import PROMISES, Rule
+from domain.vocabulary import RequestType, Role, ServiceType, Stage, Urgency
+from runtime.settings import STANDARD_POLICY, Settings
+
+ROOT = Path(__file__).parents[2]
+LANGUAGES = {"en": ".md", "zh": ".zh-CN.md"}
+PAGES = ["README", "docs/architecture", "docs/timing-rules", "docs/events"]
+POLICY: dict[str, Any] = tomllib.loads(STANDARD_POLICY.read_text(encoding="utf-8"))
+
+each_language = pytest.mark.parametrize("language", LANGUAGES)
+
+
+def page(name: str, language: str) -> Path:
+    return ROOT / f"{name}{LANGUAGES[language]}"
+
+
+def read(name: str, language: str) -> str:
+    return page(name, language).read_text(encoding="utf-8")
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+UNITS = {
+    "en": {"s": "s", "m": "min", "h": "h", "d": "days", "wd": "working days"},
+    "zh": {"s": "秒", "m": "分钟", "h": "小时", "d": "天", "wd": "个工作日"},
+}
+
+
+def spoken(duration: str, language: str) -> str:
+    """`10m` as people read it."""
+    if duration == "none":
+        return {"en": "nothing", "zh": "不承诺"}[language]
+    parts = re.findall(r"(\d+)(wd|[smhd])", duration)
+    return " ".join(f"{number} {UNITS[language][unit]}" for number, unit in parts)
+
+
+def when(override: dict[str, Any], language: str) -> str:
+    """The circumstances of an override."""
+    zh = language == "zh"
+    said = []
+    if word := override.get("urgency"):
+        said.append(Urgency(word).zh if zh else word)
+    if word := override.get("request_type"):
+        said.append(RequestType(word).zh if zh else word)
+    if word := override.get("service_type"):
+        said.append(ServiceType(word).zh if zh else word)
+    if word := override.get("tier"):
+        said.append(f"`{word}` 客户" if zh else f"tier `{word}`")
+    if word := override.get("product_class"):
+        said.append(f"`{word}` 类产品" if zh else f"`{word}` product")
+    if km := override.get("within_km"):
+        said.append(f"{km} km 内" if zh else f"within {km} km")
+    return ("、" if zh else ", ").join(said)
+
+
+def ladder(levels: list[dict[str, str]], language: str) -> str:
+    """Who is told, and when."""
+    zh = language == "zh"
+    said = []
+    for level in levels:
+        who = Role(level["tell"]).zh if zh else level["tell"]
+        after = spoken(level["after"], language) if "after" in level else ""
+        if after:
+            said.append(f"{after}后{who}" if zh else f"{who} after {after}")
+        else:
+            said.append(who)
+    return ("，" if zh else ", ").join(said)
+
+
+def exception(override: dict[str, Any], language: str) -> str:
+    """What holds instead, and under which circumstances."""
+    zh = language == "zh"
+    said = f"{when(override, language)}{'：' if zh else ': '}{spoken(override['goal'], language)}"
+    if "ladder" in override:
+        told = ladder(override["ladder"], language)
+        said += f"（{told}）" if zh else f" ({told})"
+    return said
+
+
+def goal(rule: Rule, language: str) -> str:
+    """What is promised when nothing special holds."""
+    if rule is Rule.arrival:  # whatever goal the policy names
+        return {"en": "the window's end", "zh": "预约时段结束"}[language]
+    return spoken(POLICY["rules"][rule]["goal"], language)
+
+
+def told(rule: Rule, language: str) -> str:
+    """Who hears of a breach; an offer that nobody answered goes on by itself."""
+    if rule is Rule.accept:
+        return {
+            "en": "engineer; the next one is offered the work",
+            "zh": "服务工程师；自动改派下一位",
+        }[language]
+    return ladder(POLICY["rules"][rule]["ladder"], language)
+
+
+def on_hold(rule: Rule, language: str) -> str:
+    """What a hold does to the clock."""
+    if rule is Rule.arrival:  # a window does not wait
+        return {"en": "is dropped", "zh": "撤销"}[language]
+    if POLICY["rules"][rule].get("pauses_on_hold", True):
+        return {"en": "rests", "zh": "停表"}[language]
+    return {"en": "runs on", "zh": "不停"}[language]
+
+
+# --- the generated tables -------------------------------------------------------------------------
+
+
+def rules_table(language: str) -> str:
+    """Every promise with its data of the standard policy."""
+    zh = language == "zh"
+    head = (
+        ["规则", "出处", "开始 → 停止", "时限", "特殊情形", "超时告知", "暂停时"]
+        if zh
+        else ["rule", "source", "starts → stops", "due in", "except", "told on breach", "on hold"]
+    )
+    rows = []
+    for rule, promise in PROMISES.items():
+        data = POLICY["rules"][rule]
+        exceptions = [exception(override, language) for override in data.get("when", [])]
+        starts, stops = (
+            ", ".join(f"`{moment}`" for moment in sorted(moments))
+            for moments in (promise.starts, promise.stops)
+        )
+        rows.append(
+            [
+                f"`{rule}` {promise.zh}",
+                promise.source,
+                f"{starts} → {stops}",
+                goal(rule, language),
+                ("；" if zh else "; ").join(exceptions) or "—",
+                told(rule, language),
+                on_hold(rule, language),
+            ]
+        )
+    return table(head, rows)
+
+
+def events_table(language: str) -> str:
+    """Every event: what it carries, when it is allowed, who may report it."""
+    zh = language == "zh"
+    head = (
+        ["类型", "含义", "内容", "何时允许", "可提交的角色", "可能的拒绝原因"]
+        if zh
+        else ["type", "it says", "payload", "allowed", "by", "may be refused as"]
+    )
+    rows = [
+        [
+            f"`{name}`",
+            MEANING_ZH[name] if zh else meaning(model),
+            payload(model),
+            allowed(ADMISSIONS[name], language),
+            by(model, language),
+            ", ".join(f"`{code}`" for code in refusals(ADMISSIONS[name])) or "—",
+        ]
+        for name, model in EVENTS.items()
+    ]
+    return table(head, rows)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
+
+MEANING_ZH = {
+    "responded": "客服首次联系客户",
+    "plan_told": "已向客户告知解决方案",
+    "answered": "咨询已答复",
+    "reclassified": "变更紧急程度或需求类型",
+    "assigned": "派单主管人工派单或改派",
+    "accepted": "工程师接单",
+    "declined": "工程师拒单，附原因",
+    "appointed": "与客户约定上门时段",
+    "rescheduled": "改约",
+    "departed": "工程师出发",
+    "running_late": "工程师告知将迟到",
+    "arrived": "工程师到达现场",
+    "no_show": "客户不在家",
+    "diagnosed": "故障、原因与处理办法已查明并说明",
+    "quoted": "已报价",
+    "quote_approved": "客户同意报价",
+    "quote_declined": "客户拒绝报价",
+    "parts_awaited": "待件",
+    "parts_arrived": "配件到货",
+    "visit_needed": "远程未解决转上门，或需再次上门",
+    "depot_received": "送修产品到达维修中心",
+    "shipped_back": "送修产品已寄回客户",
+    "completed": "完工并实测",
+    "signed": "客户签字确认",
+    "paid": "客户付款",
+    "call_unanswered": "回访电话未接通，改发短信调查",
+    "surveyed": "满意度评分",
+    "complained": "客户投诉",
+    "complaint_taken_over": "售后主管接手投诉",
+    "remedy_offered": "致歉并给出方案",
+    "complaint_settled": "客户确认投诉已解决",
+    "complaint_reopened": "已解决的投诉重新打开",
+    "held": "客户要求暂缓",
+    "resumed": "恢复办理",
+    "cancelled": "取消",
+    "noted": "备注",
+}
+
+
+def meaning(model: type[BaseEvent]) -> str:
+    said = (model.__doc__ or "").partition("\n")[0]
+    return re.sub(r" \([^)]*\)\.$|\.$", "", said)
+
+
+def payload(model: type[BaseModel]) -> str:
+    """The fields of an event apart from those that every event has."""
+    fields = [
+        field_of(info.alias or name, info.annotation, required=info.is_required())
+        for name, info in model.model_fields.items()
+        if name not in BaseEvent.model_fields and name != "type"
+    ]
+    return ", ".join(fields) or "—"
+
+
+def field_of(name: str, annotation: Any, *, required: bool) -> str:
+    mark = "" if required else "?"
+    inner = _inner(annotation)
+    if isinstance(inner, type) and issubclass(inner, BaseModel):
+        return f"`{name}{mark}` ({payload(inner)})"
+    if isinstance(inner, type) and issubclass(inner, StrEnum):
+        return f"`{name}{mark}`: {' / '.join(inner)}"
+    if get_origin(inner) is Literal:
+        return f"`{name}{mark}`: {' / '.join(get_args(inner))}"
+    return f"`{name}{mark}`"
+
+
+def _inner(annotation: Any) -> Any:
+    """What an optional, an annotated or a list is of."""
+    if get_origin(annotation) in (Union, UnionType):
+        return _inner(next(each for each in get_args(annotation) if each is not type(None)))
+    if get_origin(annotation) is list or hasattr(annotation, "__metadata__"):
+        return _inner(get_args(annotation)[0])
+    return annotation
+
+
+def allowed(admission: Admission, language: str) -> str:
+    zh = language == "zh"
+    if admission.stages == OPEN:
+        said = "归档前任何时候" if zh else "until closed"
+    elif admission.stages >= BEFORE_SIGN_OFF:
+        last = [stage for stage in ORDER if stage in admission.stages][-1]
+        said = f"`{ORDER[0]}`–`{last}`"
+    else:
+        said = ", ".join(f"`{stage}`" for stage in ORDER if stage in admission.stages)
+    if admission.while_held and admission.stages != OPEN:
+        said += "，暂停中也可" if zh else ", also on hold"
+    return said
+
+
+def by(model: type[BaseEvent], language: str) -> str:
+    if model.by == ANYONE:
+        return "任何人" if language == "zh" else "anyone"
+    roles = [role for role in Role if role in model.by]
+    return ("、" if language == "zh" else ", ").join(
+        role.zh if language == "zh" else role.value for role in roles
+    )
+
+
+def refusals(admission: Admission) -> list[str]:
+    """The refusal codes that stand in the code of an event's guard and check."""
+    found: dict[str, None] = {}
+    for function in (admission.guard, admission.check):
+        found |= dict.fromkeys(code for code in _strings(function) if code in REASONS)
+    return list(found)
+
+
+def _strings(of: Any) -> Iterator[str]:
+    if isinstance(of, str):
+        yield of
+    elif isinstance(of, tuple):
+        for each in of:
+            yield from _strings(each)
+    elif isinstance(of, CodeType):
+        yield from _strings(tuple(of.co_consts))
+    elif isinstance(of, FunctionType):
+        yield from _strings(of.__code__)
+        for cell in of.__closure__ or ():
+            yield from _strings(cell.cell_contents)
+
+
+TABLES: dict[str, tuple[str, Callable[[str], str]]] = {
+    "rules": ("docs/timing-rules", rules_table),
+    "events": ("docs/events", events_table),
+}
+BLOCK = r"(?s)(?<=<!-- generated: {} -->\n).*?(?=\n<!-- end -->)"
+
+
+def with_tables(name: str, language: str) -> str:
+    """The page with its tables as the code would have them."""
+    text = read(name, language)
+    for key, (place, make) in TABLES.items():
+        if place == name:
+            made = make(language)
+            text, found = re.subn(BLOCK.format(key), lambda _, made=made: made, text)  # type: ignore[misc]
+            assert found == 1, f"{page(name, language).name} has no table {key!r}"
+    return text
+
+
+@each_language
+@pytest.mark.parametrize("name", sorted({place for place, _ in TABLES.values()}))
+def test_the_generated_tables_are_up_to_date(name: str, language: str) -> None:
+    committed, made = read(name, language), with_tables(name, language)
+    difference = "\n".join(
+        unified_diff(committed.splitlines(), made.splitlines(), lineterm="", n=0)
+    )
+    assert not difference, f"run `.venv/bin/python -m tests.pure.test_docs`\n{difference}"
+
+
+# --- nothing is left out --------------------------------------------------------------------------
+
+
+@each_language
+@pytest.mark.parametrize("rule", Rule)
+def test_every_rule_has_its_section_and_its_goal(rule: Rule, language: str) -> None:
+    (row,) = re.findall(rf"(?m)^\| `{rule}` \| {PROMISES[rule].zh} \|.*$", read("README", language))
+    assert goal(rule, language) in row
+    section = section_of(read("docs/timing-rules", language), f"### `{rule}` {PROMISES[rule].zh}")
+    assert f'`goal = "{POLICY["rules"][rule]["goal"]}"`' in section
+    assert f"[{rule}" in section, "names no test case"
+
+
+def section_of(text: str, heading: str) -> str:
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line == heading:
+            return "\n".join(takewhile(lambda line: not line.startswith("#"), lines))
+    raise AssertionError(f"no heading {heading!r}")
+
+
+@each_language
+def test_every_refusal_and_every_stage_is_told(language: str) -> None:
+    text = read("docs/events", language)
+    assert [code for code in REASONS if f"`{code}`" not in text] == []
+    assert [stage for stage in Stage if f"`{stage}`" not in read("README", language)] == []
+
+
+@each_language
+def test_the_readme_names_every_command_and_every_setting(language: str) -> None:
+    text = read("README", language)
+    click = typer.main.get_command(app)
+    commands = getattr(click, "commands", {})
+    rows = re.findall(r"(?m)^\| `aftersales (\w+)", text)
+    assert sorted(rows) == sorted(commands)
+    settings = re.findall(r"(?m)^\| `(AFTERSALES_\w+)` ", text)
+    assert sorted(settings) == sorted(
+        f"AFTERSALES_{name.upper()}" for name in Settings.model_fields
+    )
+
+
+# --- the two languages ----------------------------------------------------------------------------
+
+
+def shape(text: str) -> list[str]:
+    """Headings by level and tables by rows, outside code."""
+    text = re.sub(r"(?ms)^```.*?^```$", "```", text)
+    marks = re.findall(r"(?m)^(#+|```|\|)", text)
+    return [mark for mark in marks if mark]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_both_languages_have_the_same_parts(name: str) -> None:
+    assert shape(read(name, "en")) == shape(read(name, "zh"))
+
+
+def commands_in(text: str) -> list[str]:
+    """What a reader would type, without the remarks."""
+    blocks = re.findall(r"(?ms)^```sh\n(.*?)^```$", text)
+    typed = [re.sub(r"\s+#\s.*$", "", line) for block in blocks for line in block.splitlines()]
+    inline = re.findall(r"`((?:make|aftersales) [^`]+)`", text)
+    return [line for line in typed if line] + inline
+
+
+def test_both_readmes_name_the_same_commands() -> None:
+    english, chinese = (commands_in(read("README", language)) for language in LANGUAGES)
+    assert sorted(english) == sorted(chinese)
+    assert "make demo" in english
+    assert "make test" in english
+
+
+# --- what is pointed at ---------------------------------------------------------------------------
+
+MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def slug(heading: str) -> str:
+    """GitHub's anchor of a heading."""
+    plain = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    return plain.replace(" ", "-")
+
+
+def anchors(text: str) -> set[str]:
+    return {slug(heading) for heading in re.findall(r"(?m)^#+ (.*)$", text)}
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_resolve(path: Path) -> None:
+    text = re.sub(r"(?ms)^```.*?^```$", "", path.read_text(encoding="utf-8"))
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    for link in links:
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (path.parent / target).resolve() if target else path
+        assert file.exists(), f"{link} leads nowhere"
+        assert file.is_relative_to(ROOT), f"{link} leads out of the repository"
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors(file.read_text(encoding="utf-8")), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_tests_that_are_named_exist(path: Path) -> None:
+    named = set(re.findall(r"`(test_\w+_\w+_\w+)`", path.read_text(encoding="utf-8")))
+    tests = "\n".join(file.read_text(encoding="utf-8") for file in ROOT.glob("tests/**/*.py"))
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
+
+
+if __name__ == "__main__":
+    for place in sorted({place for place, _ in TABLES.values()}):
+        for tongue in LANGUAGES:
+            write = partial(page(place, tongue).write_text, encoding="utf-8")
+            write(with_tables(place, tongue))
