@@ -55,7 +55,7 @@ demo: $(STAMP) ## Run the whole system with requests walking through it
 .PHONY: test
 test: lint ## Everything that must be green: lint, types, layers, tests
 	@$(BIN)/pytest tests/pure -q
-	@$(BIN)/pytest tests -q --ignore=tests/pure -n 2
+	@$(BIN)/pytest tests -q --ignore=tests/pure -n 3 --dist worksteal
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, format, types and import layers
