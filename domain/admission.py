@@ -15,7 +15,6 @@ from . import fees
 from .events import EVENTS, BaseEvent
 from .refusals import Refused
 from .vocabulary import (
-    AppointmentState,
     ComplaintState,
     OfferState,
     QuoteState,
@@ -214,8 +213,7 @@ def _window_is_ahead(request: ServiceRequest, event: Any, at: datetime) -> None:
 
 
 def _appointment_stands(request: ServiceRequest) -> None:
-    appointment = request.appointment
-    if appointment is None or appointment.state is not AppointmentState.standing:
+    if request.standing_appointment is None:
         raise Refused("no_standing_appointment", later=True)
 
 

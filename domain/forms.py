@@ -7,7 +7,7 @@ from typing import Any
 
 from .numbering import Prefix
 from .request import ServiceRequest
-from .values import State
+from .values import State, rfc3339
 from .vocabulary import RequestType, ServiceType
 
 
@@ -87,7 +87,7 @@ def _work_order(request: ServiceRequest) -> dict[str, Any]:
     status = request.status
     return {
         **_head(request),
-        "created_at": _json(request.responded_at),
+        "created_at": rfc3339(request.responded_at),
         "service_type": kind,
         "service_type_zh": {"installation": "安装", "return": "退换货"}.get(
             kind, ServiceType(request.service_type).zh
@@ -97,8 +97,8 @@ def _work_order(request: ServiceRequest) -> dict[str, Any]:
         "status": status.value,
         "status_zh": status.zh,
         "record_of_work": [visit.model_dump(mode="json") for visit in request.visits],
-        "signed_at": _json(request.signed_at),
-        "completed_at": _json(request.completed_at),
+        "signed_at": rfc3339(request.signed_at),
+        "completed_at": rfc3339(request.completed_at),
     }
 
 
@@ -110,7 +110,7 @@ def _fees(request: ServiceRequest) -> dict[str, Any]:
             "total": float(bill.total),
             "free_in_warranty": bill.total == 0,
         },
-        "signed_at": _json(request.signed_at),
+        "signed_at": rfc3339(request.signed_at),
         "signature": request.signature,
     }
 
@@ -124,7 +124,3 @@ def _survey(request: ServiceRequest) -> dict[str, Any]:
         "dissatisfaction": from_survey[0].complaint_class.value if from_survey else None,
         "follow_up": [c.remedy for c in from_survey if c.remedy],
     }
-
-
-def _json(moment: Any) -> str | None:
-    return moment.isoformat().replace("+00:00", "Z") if moment else None

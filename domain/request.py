@@ -278,6 +278,12 @@ class ServiceRequest(State):
         return self.appointments[-1] if self.appointments else None
 
     @property
+    def standing_appointment(self) -> Appointment | None:
+        """The window agreed and still to be met."""
+        last = self.appointment
+        return last if last and last.state is AppointmentState.standing else None
+
+    @property
     def visit(self) -> Visit | None:
         """The visit under way."""
         last = self.visits[-1] if self.visits else None
@@ -306,7 +312,7 @@ class ServiceRequest(State):
         visit = self.visit
         if visit and (visit.departed_at or visit.arrived_at or visit.diagnosis):
             return WorkOrderStatus.in_service
-        standing = self.appointment and self.appointment.state is AppointmentState.standing
+        standing = self.standing_appointment
         return WorkOrderStatus.appointed if standing else WorkOrderStatus.pending
 
     @property
@@ -639,10 +645,9 @@ class ServiceRequest(State):
                 yield Due(threshold.at, f"{clock.rule}: {threshold.kind}", clock, threshold)
         if self.hold is not None and self.hold.until is not None:
             yield Due(self.hold.until, "hold: ends", self.hold)
-        appointment = self.appointment
+        appointment = self.standing_appointment
         if (
             appointment
-            and appointment.state is AppointmentState.standing
             and appointment.reminded_at is None
             and self.hold is None
             and self.moved_at < appointment.window_start

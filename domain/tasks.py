@@ -1,8 +1,10 @@
 """What the workflow asks of the outside: the inputs and results of its activities."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Self
 
-from .effects import Entry, Tell
+from .effects import Effect, Entry, Tell
 from .request import ServiceRequest
 from .values import State
 
@@ -38,6 +40,16 @@ class WriteDown(State):
     entries: list[Entry]
     messages: list[Tell]
     at: datetime
+
+    @classmethod
+    def of(cls, request: ServiceRequest, effects: Sequence[Effect], at: datetime) -> Self:
+        """What these effects of the request ask to be kept."""
+        return cls(
+            request=request,
+            entries=[effect for effect in effects if isinstance(effect, Entry)],
+            messages=[effect for effect in effects if isinstance(effect, Tell)],
+            at=at,
+        )
 
 
 class Written(State):

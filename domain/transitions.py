@@ -133,8 +133,7 @@ def _accepted(request: ServiceRequest, event: Any, at: datetime) -> None:
     _close_offer(request, OfferState.accepted, at)
     request.engineer = event.engineer
     request.pass_moment("accepted", at, _subject(request))
-    appointment = request.appointment
-    if appointment and appointment.state is AppointmentState.standing:
+    if appointment := request.standing_appointment:
         appointment.engineer = event.engineer
         request.cancel_clocks(at, Rule.appointment_call)
         _open_visit(request, at)
@@ -217,9 +216,8 @@ def remind(request: ServiceRequest, appointment: Appointment, at: datetime) -> N
 
 def _lose_appointment(request: ServiceRequest, at: datetime, state: AppointmentState) -> None:
     """An appointment fell away: a new one is agreed with the same engineer."""
-    appointment = request.appointment
-    if appointment and appointment.state is AppointmentState.standing:
-        appointment.state = state
+    if standing := request.standing_appointment:
+        standing.state = state
     request.cancel_clocks(at, Rule.arrival)
     request.enter(Stage.appointment)
     request.pass_moment("appointment_lost", at)
@@ -260,8 +258,8 @@ def _running_late(request: ServiceRequest, event: Any, at: datetime) -> None:
 
 def _arrived(request: ServiceRequest, event: Any, at: datetime) -> None:
     _here(request, at).arrived_at = at
-    if (appointment := request.appointment) and appointment.state is AppointmentState.standing:
-        appointment.state = AppointmentState.met
+    if standing := request.standing_appointment:
+        standing.state = AppointmentState.met
     request.pass_moment("arrived", at)
 
 
@@ -299,9 +297,15 @@ def _quote_declined(request: ServiceRequest, event: Any, at: datetime) -> None:
 def _answer_quote(
     request: ServiceRequest, state: QuoteState, reason: str | None, at: datetime
 ) -> None:
-    if quote := request.quote:
-        quote.state, quote.reason, quote.answered_at = state, reason, at
+    _close_quote(request, state, reason, at)
     request.tell(Role.engineer, f"quote_{state}", at)
+
+
+def _close_quote(
+    request: ServiceRequest, state: QuoteState, reason: str | None, at: datetime
+) -> None:
+    if (quote := request.quote) and quote.state is QuoteState.open:
+        quote.state, quote.reason, quote.answered_at = state, reason, at
 
 
 def _parts_awaited(request: ServiceRequest, event: Any, at: datetime) -> None:
@@ -323,8 +327,8 @@ def _parts_arrived(request: ServiceRequest, event: Any, at: datetime) -> None:
 
 def _visit_needed(request: ServiceRequest, event: Any, at: datetime) -> None:
     request.service_type = ServiceType.on_site
-    if (appointment := request.appointment) and appointment.state is AppointmentState.standing:
-        appointment.state = AppointmentState.met
+    if standing := request.standing_appointment:
+        standing.state = AppointmentState.met
     _end_visit(request, at, "further_visit")
     _lose_appointment(request, at, AppointmentState.met)
     request.retarget_clocks(at)
@@ -335,8 +339,8 @@ def _depot_received(request: ServiceRequest, event: Any, at: datetime) -> None:
     request.at_depot = True
     # The product is not at home: nobody is expected there any more.
     request.cancel_clocks(at, Rule.arrival)
-    if (appointment := request.appointment) and appointment.state is AppointmentState.standing:
-        appointment.state = AppointmentState.withdrawn
+    if standing := request.standing_appointment:
+        standing.state = AppointmentState.withdrawn
     request.pass_moment("depot_received", at)
 
 
@@ -347,8 +351,8 @@ def _shipped_back(request: ServiceRequest, event: Any, at: datetime) -> None:
 
 
 def _completed(request: ServiceRequest, event: Any, at: datetime) -> None:
-    if (quote := request.quote) and quote.state is QuoteState.open:
-        quote.state, quote.answered_at = QuoteState.approved, at  # It cost the customer nothing.
+    # Still open, it cost the customer nothing.
+    _close_quote(request, QuoteState.approved, None, at)
     visit = _here(request, at)
     visit.test_result, visit.notes = event.test_result, event.notes
     visit.parts = [
@@ -362,8 +366,8 @@ def _completed(request: ServiceRequest, event: Any, at: datetime) -> None:
         for p in event.parts
     ]
     _end_visit(request, at, "completed")
-    if (appointment := request.appointment) and appointment.state is AppointmentState.standing:
-        appointment.state = AppointmentState.met
+    if standing := request.standing_appointment:
+        standing.state = AppointmentState.met
     request.completed_at = at
     request.bill = _bill(request)
     request.pass_moment("completed", at)
@@ -553,12 +557,8 @@ def resume(request: ServiceRequest, at: datetime) -> None:
         request.held_before.append((request.hold.since, at))
     request.hold = None
     request.resume_clocks(at)
-    appointment = request.appointment
-    if (
-        appointment is None
-        or appointment.state is not AppointmentState.standing
-        or request.service_type is ServiceType.remote
-    ):
+    appointment = request.standing_appointment
+    if appointment is None or request.service_type is ServiceType.remote:
         return
     if appointment.window_end > at:
         request.start_clock(Rule.arrival, at)
@@ -577,10 +577,9 @@ def _cancelled(request: ServiceRequest, event: Any, at: datetime) -> None:
     _withdraw_offer(request, at, event.reason)
     if request.engineer is not None:
         request.tell(Role.engineer, "work_withdrawn", at, who=request.engineer)
-    if (appointment := request.appointment) and appointment.state is AppointmentState.standing:
-        appointment.state = AppointmentState.withdrawn
-    if (quote := request.quote) and quote.state is QuoteState.open:
-        quote.state, quote.answered_at, quote.reason = QuoteState.declined, at, event.reason
+    if standing := request.standing_appointment:
+        standing.state = AppointmentState.withdrawn
+    _close_quote(request, QuoteState.declined, event.reason, at)
     _end_visit(request, at, "cancelled")
     request.tell(Role.customer, "request_cancelled", at)
     kept = (Rule.complaint_escalation, Rule.complaint_contact)

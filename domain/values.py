@@ -79,6 +79,11 @@ Prose = Annotated[
 """What a person wrote, in their own words."""
 
 
+def rfc3339(moment: datetime | None) -> str | None:
+    """A UTC time as it travels: `2026-05-20T01:15:00Z`."""
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
 def yuan(amount: Decimal) -> Decimal:
     """`amount` rounded to the fen (分)."""
     return amount.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)

@@ -6,7 +6,7 @@ from typing import Any
 from .clocks import Clock, Kind, Reading
 from .request import Due, ServiceRequest
 from .rules import PROMISES, Rule
-from .values import State
+from .values import State, rfc3339
 from .vocabulary import Role
 
 
@@ -19,7 +19,7 @@ def view(request: ServiceRequest, now: datetime) -> dict[str, Any]:
         "work_order": request.numbers.get("WO/1"),
         "type": request.request_type.value,
         "channel": brief.channel.value,
-        "received_at": _time(request.received_at),
+        "received_at": rfc3339(request.received_at),
         "stage": request.stage.value,
         "outcome": request.outcome and request.outcome.value,
         "urgency": request.urgency.value,
@@ -55,15 +55,15 @@ def view(request: ServiceRequest, now: datetime) -> dict[str, Any]:
             "owed": float(bill.owed),
             "payments": [_dump(payment) for payment in bill.payments],
         },
-        "signed_at": _time(request.signed_at),
-        "completed_at": _time(request.completed_at),
+        "signed_at": rfc3339(request.signed_at),
+        "completed_at": rfc3339(request.completed_at),
         "survey": _dump(request.survey),
         "complaints": [_complaint(c) for c in request.complaints],
         "clocks": [_clock(clock, now) for clock in request.clocks],
         "allowed_events": request.allowed_events,
         "event_count": request.event_count,
         "policy": {"name": request.policy.name, "version": request.policy.version},
-        "closed_at": _time(request.closed_at),
+        "closed_at": rfc3339(request.closed_at),
     }
 
 
@@ -78,7 +78,7 @@ def obligations(request: ServiceRequest, now: datetime) -> list[dict[str, Any]]:
             "subject": clock.subject or None,
             "zh": PROMISES[clock.rule].zh,
             "what": _standing(clock),
-            "due_at": _time(clock.due_at),
+            "due_at": rfc3339(clock.due_at),
             "fires_at": None,
             "owed_by": _owner(request, clock),
             "tells": None,
@@ -108,8 +108,8 @@ def _obligation(request: ServiceRequest, due: Due) -> dict[str, Any]:
         "subject": clock.subject or None if clock else None,
         "zh": PROMISES[clock.rule].zh if clock else None,
         "what": what or rule,
-        "due_at": _time(clock.due_at) if clock else _time(due.at),
-        "fires_at": _time(due.at),
+        "due_at": rfc3339(clock.due_at) if clock else rfc3339(due.at),
+        "fires_at": rfc3339(due.at),
         "owed_by": _owner(request, clock) if clock else None,
         "tells": tells and tells.value,
         "level": threshold.level or None if threshold else None,
@@ -141,7 +141,7 @@ def _offer(request: ServiceRequest, index: int) -> dict[str, Any]:
     clock = request.clock(Rule.accept, str(index + 1))
     return {
         **offer.model_dump(mode="json"),
-        "due_at": _time(clock.due_at) if clock else None,
+        "due_at": rfc3339(clock.due_at) if clock else None,
     }
 
 
@@ -156,22 +156,18 @@ def _clock(clock: Clock, now: datetime) -> dict[str, Any]:
         "rule": reading.rule.value,
         "subject": clock.subject or None,
         "state": reading.state.value,
-        "started_at": _time(reading.started_at),
-        "due_at": _time(reading.due_at),
-        "warned_at": _time(reading.warned_at),
-        "breached_at": _time(reading.breached_at),
-        "fired_at": _time(reading.fired_at),
-        "stopped_at": _time(reading.stopped_at),
+        "started_at": rfc3339(reading.started_at),
+        "due_at": rfc3339(reading.due_at),
+        "warned_at": rfc3339(reading.warned_at),
+        "breached_at": rfc3339(reading.breached_at),
+        "fired_at": rfc3339(reading.fired_at),
+        "stopped_at": rfc3339(reading.stopped_at),
         "remaining_seconds": _seconds(reading.remaining),
     }
 
 
 def _seconds(span: timedelta) -> float:
     return round(span.total_seconds(), 3)
-
-
-def _time(moment: datetime | None) -> str | None:
-    return moment.isoformat().replace("+00:00", "Z") if moment else None
 
 
 def _dump(part: State | Any) -> Any:

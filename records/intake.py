@@ -18,7 +18,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from domain.calendars import Calendar
-from domain.effects import Entry, Tell
 from domain.forms import TITLES
 from domain.intake import Brief, KnownProduct, MaskedCustomer, NewRequest
 from domain.intake import Customer as GivenCustomer
@@ -27,6 +26,7 @@ from domain.numbering import Prefix
 from domain.policy import Policy
 from domain.request import ServiceRequest
 from domain.tasks import WriteDown
+from domain.values import rfc3339
 from domain.vocabulary import RequestType
 from domain.warranty import warranty
 from records.engine import reading, writing
@@ -330,13 +330,7 @@ def masked(customer: GivenCustomer) -> MaskedCustomer:
 def _project(session: Session, brief: Brief) -> None:
     """What the workflow will write down first, so that the request is found before it runs."""
     request, effects = ServiceRequest.receive(brief)
-    task = WriteDown(
-        request=request,
-        entries=[effect for effect in effects if isinstance(effect, Entry)],
-        messages=[effect for effect in effects if isinstance(effect, Tell)],
-        at=brief.received_at,
-    )
-    project(session, task)
+    project(session, WriteDown.of(request, effects, brief.received_at))
 
 
 def _form(new: NewRequest, brief: Brief, known: _Known, taken_by: str | None) -> Form:
@@ -351,7 +345,7 @@ def _form(new: NewRequest, brief: Brief, known: _Known, taken_by: str | None) ->
         title=title,
         title_zh=title_zh,
         content={
-            "received_at": received.isoformat().replace("+00:00", "Z"),
+            "received_at": rfc3339(received),
             "channel": new.channel.value,
             "channel_zh": new.channel.zh,
             "customer": known.customer.model_dump(mode="json"),

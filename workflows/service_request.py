@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from domain.effects import Effect, Entry, Tell
+    from domain.effects import Effect
     from domain.events import BaseEvent, parse_event
     from domain.refusals import Refused
     from domain.request import ServiceRequest
@@ -237,12 +237,7 @@ class ServiceRequestWorkflow:
     async def _write_down(self) -> None:
         effects, self._unwritten = self._unwritten, []
         revision = self._request.revision
-        task = WriteDown(
-            request=self._request,
-            entries=[effect for effect in effects if isinstance(effect, Entry)],
-            messages=[effect for effect in effects if isinstance(effect, Tell)],
-            at=workflow.now(),
-        )
+        task = WriteDown.of(self._request, effects, workflow.now())
         written = await _step(WRITE_DOWN, task, Written)
         self._request.name_forms(written.numbers)
         self._written = revision
