@@ -30,10 +30,13 @@ ABOUT: dict[str, Any] = {
     ],
 }
 
-_AUTH = ("token_missing", "token_invalid", "token_expired", "scope_missing")
-_BODY = ("body_too_large", "unsupported_media_type", "invalid_json", "validation_failed")
-_ANY = ("internal_error", "records_unavailable")
+AUTH = ("token_missing", "token_invalid", "token_expired", "scope_missing")
+BODY = ("body_too_large", "unsupported_media_type", "invalid_json", "validation_failed")
+ANY = ("internal_error", "records_unavailable")
 _REF = "#/components/schemas/"
+
+ANSWERS: list[type[BaseModel]] = [shown.ServiceRequest, shown.ShownResults]
+"""The models whose schemas the document carries; each operation adds its own."""
 
 _NEW_REQUEST = {
     "type": "repair",
@@ -60,18 +63,19 @@ _RESPONDED = {
 _PLAN_TOLD = {"type": "plan_told", "plan": "明日上门检测外机，必要时更换压缩机电容"}
 
 
-def _operation(
+def operation(
     operation_id: str,
     summary: str,
     answers: dict[int, tuple[str, type[BaseModel] | None]],
     problems: tuple[str, ...],
     **extra: Any,
 ) -> dict[str, Any]:
-    """The keywords of a route."""
+    """The keywords of a route: what it answers, by status, and what can go wrong."""
     responses: dict[int | str, dict[str, Any]] = {}
     for status, (description, model) in answers.items():
         responses[status] = {"description": description}
         if model is not None:
+            ANSWERS.append(model)
             schema = {"$ref": _REF + model.__name__}
             responses[status]["content"] = {"application/json": {"schema": schema}}
     for code in problems:
@@ -97,47 +101,48 @@ def _problem_response() -> dict[str, Any]:
 
 def _example(code: str) -> dict[str, Any]:
     facts = dict.fromkeys(("actor", "limit", "missing", "reason", "role", "scope"), "…")
-    body = Problem(code, facts=facts).body("en", "/v1/requests", "0b5f1c9e")
-    return {"summary": KINDS[code].title[0], "value": body}
+    told = Problem(code, facts=facts).body("en", "/v1/requests", "0b5f1c9e")
+    return {"summary": KINDS[code].title[0], "value": told}
 
 
-def _body(schema: dict[str, Any], **examples: Any) -> dict[str, Any]:
+def body(schema: dict[str, Any], **examples: Any) -> dict[str, Any]:
+    """What a route takes, with examples by name."""
     named = {name: {"value": value} for name, value in examples.items()}
     content = {"application/json": {"schema": schema, "examples": named}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-CREATE = _operation(
+CREATE = operation(
     "createRequest",
     "Take in a new service request",
     {201: ("Taken in, and its workflow started", shown.ServiceRequest)},
     (
-        *_AUTH,
-        *_BODY,
+        *AUTH,
+        *BODY,
         "request_in_flight",
         "idempotency_key_reused",
         "temporal_unavailable",
         "calendar_unknown",
-        *_ANY,
+        *ANY,
     ),
-    openapi_extra=_body({"$ref": _REF + "NewRequest"}, repair=_NEW_REQUEST),
+    openapi_extra=body({"$ref": _REF + "NewRequest"}, repair=_NEW_REQUEST),
 )
-GET = _operation(
+GET = operation(
     "getRequest",
     "Show a service request",
     {
         200: ("The request; Aftersales-Source says who knew it", shown.ServiceRequest),
         304: ("The caller already has it (If-None-Match)", None),
     },
-    (*_AUTH, "request_not_found", *_ANY),
+    (*AUTH, "request_not_found", *ANY),
 )
-LIST = _operation(
+LIST = operation(
     "listRequests",
     "List service requests, next due first",
     {200: ("One page", shown.ShownList)},
-    (*_AUTH, "validation_failed", *_ANY),
+    (*AUTH, "validation_failed", *ANY),
 )
-REPORT = _operation(
+REPORT = operation(
     "reportEvents",
     "Report one event, or up to 20 applied in order",
     {
@@ -145,8 +150,8 @@ REPORT = _operation(
         202: ("Accepted, not yet judged (Prefer: respond-async)", shown.ShownReceipts),
     },
     (
-        *_AUTH,
-        *_BODY,
+        *AUTH,
+        *BODY,
         "actor_mismatch",
         "role_not_allowed",
         "request_not_found",
@@ -155,9 +160,9 @@ REPORT = _operation(
         "unknown_event_type",
         "no_worker",
         "temporal_unavailable",
-        *_ANY,
+        *ANY,
     ),
-    openapi_extra=_body(
+    openapi_extra=body(
         {
             "oneOf": [
                 {"$ref": _REF + "Event"},
@@ -181,8 +186,8 @@ REPORT["responses"][200]["content"] = {
 
 
 def _detail(operation_id: str, summary: str, model: type[BaseModel], *more: str) -> dict[str, Any]:
-    problems = (*_AUTH, "request_not_found", *more, *_ANY)
-    return _operation(operation_id, summary, {200: (summary, model)}, problems)
+    problems = (*AUTH, "request_not_found", *more, *ANY)
+    return operation(operation_id, summary, {200: (summary, model)}, problems)
 
 
 TIMELINE = _detail("getTimeline", "Everything that happened, in order", shown.ShownTimeline)
@@ -190,8 +195,8 @@ CLOCKS = _detail("getClocks", "Every promise and how it stands", shown.ShownCloc
 OBLIGATIONS = _detail("getObligations", "What happens if nobody acts", shown.ShownObligations)
 FORMS = _detail("getForms", "Every form, in the order of the course", shown.ShownForms)
 FORM = _detail("getForm", "One form, by number or code", shown.ShownForm, "form_not_found")
-LIVE = _operation("getLiveness", "Whether this process lives", {200: ("It lives", None)}, ())
-READY = _operation(
+LIVE = operation("getLiveness", "Whether this process lives", {200: ("It lives", None)}, ())
+READY = operation(
     "getReadiness",
     "Whether database, Temporal and a worker are there",
     {200: ("All are there", None)},
@@ -236,16 +241,6 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
     "additionalProperties": True,
 }
 
-_ANSWERS: tuple[type[BaseModel], ...] = (
-    shown.ShownResults,
-    shown.ShownList,
-    shown.ShownReceipts,
-    shown.ShownTimeline,
-    shown.ShownClocks,
-    shown.ShownObligations,
-    shown.ShownForms,
-)
-
 
 def complete(app: FastAPI) -> None:
     """Have `/openapi.json` carry our schemas; it is made once, when first asked for."""
@@ -275,7 +270,7 @@ def _schemas() -> dict[str, Any]:
         (model, "validation") for model in bodies
     ]
     given: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (model, "serialization") for model in _ANSWERS
+        (model, "serialization") for model in ANSWERS
     ]
     _, definitions = models_json_schema([*taken, *given], ref_template=_REF + "{model}")
     schemas: dict[str, Any] = definitions["$defs"]

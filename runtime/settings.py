@@ -25,7 +25,9 @@ class Settings(BaseSettings):
         token_secret: signs bearer tokens; unset, a key is made under the data folder.
     """
 
-    model_config = SettingsConfigDict(env_prefix="AFTERSALES_", env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="AFTERSALES_", env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
 
     data_dir: Path = Path(".aftersales")
     database_url: str | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from alembic.util import CommandError
+from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -169,21 +170,18 @@ def as_started(settings: Settings) -> Settings:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The environment in which our own processes find the very same settings."""
-    secret = settings.token_secret
-    ours = {
-        "DATA_DIR": settings.data_dir.absolute(),
-        "DATABASE_URL": settings.database_url or "",
-        "TEMPORAL_ADDRESS": settings.temporal_target,
-        "TEMPORAL_NAMESPACE": settings.temporal_namespace,
-        "HOST": settings.host,
-        "PORT": settings.port,
-        "POLICY": settings.policy.absolute(),
-        "SPEED": settings.speed,
-        "LOG_LEVEL": settings.log_level,
-        "LOG_FORMAT": "json",
-        "TOKEN_SECRET": secret.get_secret_value() if secret else "",
+    given = settings.model_dump(exclude_none=True) | {
+        "data_dir": settings.data_dir.absolute(),
+        "policy": settings.policy.absolute(),
+        "temporal_address": settings.temporal_target,
+        "log_format": "json",
     }
-    return {**os.environ, **{f"AFTERSALES_{name}": str(value) for name, value in ours.items()}}
+    ours = {f"AFTERSALES_{name.upper()}": _written(value) for name, value in given.items()}
+    return {**os.environ, **ours}
+
+
+def _written(value: Any) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _addresses_file(settings: Settings) -> Path:
