@@ -159,6 +159,14 @@ class Clock(State):
             return tally.spent
         return tally.spent + tally.calendar.between(tally.running_since, now)
 
+    @property
+    def late_by(self) -> timedelta | None:
+        """How much longer than promised it took; None: not stopped, or in time."""
+        tally = self.tally
+        if tally.state is not Ticking.late:
+            return None
+        return max(tally.spent - tally.goal, timedelta(0))
+
     def next_threshold(self) -> Threshold | None:
         """What it does next if nobody acts; None when nothing more happens by itself."""
         return self.tally.next

@@ -80,7 +80,7 @@ def obligations(request: ServiceRequest, now: datetime) -> list[dict[str, Any]]:
             "what": _standing(clock),
             "due_at": rfc3339(clock.due_at),
             "fires_at": None,
-            "owed_by": _owner(request, clock),
+            "owed_by": _shown_owner(request, clock),
             "tells": None,
             "level": None,
         }
@@ -110,7 +110,7 @@ def _obligation(request: ServiceRequest, due: Due) -> dict[str, Any]:
         "what": what or rule,
         "due_at": rfc3339(clock.due_at) if clock else rfc3339(due.at),
         "fires_at": rfc3339(due.at),
-        "owed_by": _owner(request, clock) if clock else None,
+        "owed_by": _shown_owner(request, clock) if clock else None,
         "tells": tells and tells.value,
         "level": threshold.level or None if threshold else None,
     }
@@ -123,7 +123,7 @@ def _standing(clock: Clock) -> str:
     return "paused" if clock.is_paused else "due after the last known working day"
 
 
-def _owner(request: ServiceRequest, clock: Clock) -> dict[str, str | None]:
+def owner(request: ServiceRequest, clock: Clock) -> tuple[Role, str | None]:
     """The role that owes the act and, where it is known, the person."""
     role, who = clock.owed_by, None
     if clock.rule is Rule.accept:
@@ -133,6 +133,11 @@ def _owner(request: ServiceRequest, clock: Clock) -> dict[str, str | None]:
         role, who = complaint.owner_role, complaint.owner
     elif role is Role.engineer:
         who = request.engineer
+    return role, who
+
+
+def _shown_owner(request: ServiceRequest, clock: Clock) -> dict[str, str | None]:
+    role, who = owner(request, clock)
     return {"role": role.value, "id": who}
 
 

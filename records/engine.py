@@ -47,7 +47,7 @@ def reading(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-def migrate(engine: Engine) -> None:
+def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the schema up to date. Several processes may call this at once: the others wait."""
     with engine.begin() as connection:
         # On SQLite the transaction itself, BEGIN IMMEDIATE, keeps the others waiting.
@@ -58,7 +58,7 @@ def migrate(engine: Engine) -> None:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def _open_postgresql(url: URL) -> Engine:

@@ -4,7 +4,8 @@ Written twice, or in the wrong order, it comes out the same: lines and messages 
 numbers, and a request's row and forms only ever give way to a later revision.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, delete
@@ -15,11 +16,11 @@ from domain.forms import Form as FilledIn
 from domain.forms import forms
 from domain.request import ServiceRequest
 from domain.tasks import WriteDown, Written
-from domain.view import next_due
+from domain.view import next_due, owner
 from domain.vocabulary import Role
 from records.engine import writing
 from records.statements import insert_new, next_number
-from records.tables import NEVER, Form, Notification, Request, Timeline, Workload
+from records.tables import NEVER, Clock, Form, Notification, Request, Timeline, Workload
 
 _CHANNELS = {Role.customer: "sms", Role.engineer: "app"}
 
@@ -39,11 +40,15 @@ def project(session: Session, task: WriteDown) -> Written:
     request = _with_numbers(session, task.request, filled_in, stored, task.at)
     if request.numbers != task.request.numbers:
         filled_in = forms(request)  # They quote the work order's number.
+    columns = _columns(request)
+    now = datetime.now(UTC)
     if row is None:
-        session.add(Request.model_validate(_columns(request)))
-    elif is_latest:
-        row.sqlmodel_update(_columns(request))
+        session.add(Request(**columns, written_at=now))
+    elif is_latest and columns != row.model_dump(exclude={"written_at"}):
+        row.sqlmodel_update({**columns, "written_at": now})
     session.flush()
+    if is_latest:
+        _store_clocks(session, request)
     _store_forms(session, request, filled_in, stored, refresh=is_latest)
     insert_new(session, *(_line(request.number, entry) for entry in task.entries))
     insert_new(session, *(_notification(request.number, tell) for tell in task.messages))
@@ -53,7 +58,7 @@ def project(session: Session, task: WriteDown) -> Written:
     return Written(numbers=dict(sorted(unheard)))
 
 
-def _columns(request: ServiceRequest) -> dict[str, object]:
+def _columns(request: ServiceRequest) -> dict[str, Any]:
     brief = request.brief
     waits = not request.jumped_queue or request.is_closed
     return {
@@ -76,6 +81,36 @@ def _columns(request: ServiceRequest) -> dict[str, object]:
         "received_at": request.received_at,
         "closed_at": request.closed_at,
     }
+
+
+# --- clocks ---------------------------------------------------------------------------------------
+
+
+def _store_clocks(session: Session, request: ServiceRequest) -> None:
+    """One row per promise; a promise never goes away, and only what changed is written."""
+    stored = {
+        row.place: row for row in session.exec(select(Clock).where(Clock.number == request.number))
+    }
+    for place, clock in enumerate(request.clocks):
+        told = clock.reading(request.moved_at)
+        role, who = owner(request, clock)
+        columns: dict[str, Any] = {
+            "rule": clock.rule.value,
+            "subject": clock.subject,
+            "state": told.state.value,
+            "started_at": told.started_at,
+            "due_at": told.due_at,
+            "breached_at": told.breached_at,
+            "fired_at": told.fired_at,
+            "stopped_at": told.stopped_at,
+            "late_seconds": late.total_seconds() if (late := clock.late_by) is not None else None,
+            "owed_role": role.value,
+            "owed_by": who,
+        }
+        if place in stored:
+            stored[place].sqlmodel_update(columns)
+        else:
+            session.add(Clock(number=request.number, place=place, **columns))
 
 
 # --- forms ----------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ class Request(Record, table=True):
         state: the whole `ServiceRequest` as JSON; the other columns are for finding it.
         turn: 0: it jumped the queue; 1: it waits its turn.
         breached: the rules breached so far.
+        written_at: when this row last changed, by the database's writer.
     """
 
     __table_args__ = (Index(None, "turn", "next_due", "number"),)
@@ -45,6 +46,7 @@ class Request(Record, table=True):
     serial: str | None = Field(index=True)
     received_at: datetime = Field(index=True)
     closed_at: datetime | None
+    written_at: datetime = Field(index=True)
 
 
 class Customer(Record, table=True):
@@ -86,6 +88,35 @@ class Intake(Record, table=True):
     received_at: datetime
     started: bool = False
     lease_until: datetime | None
+
+
+class Clock(Record, table=True):
+    """One promise of a request, for finding what is due, what is broken, and who owes it.
+
+    Attributes:
+        place: where it stands among the request's clocks, from 0.
+        subject: the offer or complaint it is about.
+        state: running, paused, kept, late, breached or cancelled.
+        late_seconds: how much longer than promised it took; None: not stopped, or in time.
+        fired_at: when the platform noticed the breach: what it was late by is nobody's fault.
+        owed_role, owed_by: who must act, and the person where one is known.
+    """
+
+    __table_args__ = (Index(None, "state", "due_at"), Index(None, "rule", "state"))
+
+    number: str = Field(primary_key=True, foreign_key="request.number")
+    place: int = Field(primary_key=True)
+    rule: str
+    subject: str
+    state: str
+    started_at: datetime
+    due_at: datetime | None
+    breached_at: datetime | None
+    fired_at: datetime | None
+    stopped_at: datetime | None
+    late_seconds: float | None
+    owed_role: str
+    owed_by: str | None
 
 
 class Form(Record, table=True):

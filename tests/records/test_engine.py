@@ -7,11 +7,13 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, MetaData, Table, inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import select
 
@@ -19,11 +21,12 @@ import records.master_data
 import records.tables  # noqa: F401 - both for their tables
 from records import engine as module
 from records.base import Record
-from records.engine import migrate, open_engine, reading, writing
+from records.engine import MIGRATIONS, migrate, open_engine, reading, writing
 from records.statements import insert_new
-from records.tables import NEVER, Customer, Workload
+from records.tables import NEVER, Customer, Request, Workload
 
 ROOT = Path(__file__).parents[2]
+HEAD = ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 def test_a_moment_comes_back_aware_in_utc(engine: Engine) -> None:
@@ -148,4 +151,25 @@ def test_several_processes_may_migrate_at_once(empty_database: str) -> None:
         }
         version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     engine.dispose()
-    assert version == "0001"
+    assert version == HEAD
+
+
+def test_what_an_older_version_wrote_is_brought_along(empty_database: str) -> None:
+    engine = open_engine(empty_database)
+    migrate(engine, "0001")
+    moment = datetime(2024, 5, 20, 1, 0, 0, 5, tzinfo=UTC)
+    given: dict[str, Any] = dict.fromkeys(
+        ("state", "stage", "urgency", "request_type", "clock_state", "tier"), "old"
+    )
+    given |= {"number": "CR20240520-001", "revision": 1, "event_count": 0, "breached": []}
+    given |= {"next_due": NEVER, "turn": 1, "received_at": moment}
+    with engine.begin() as connection:
+        old = Table("request", MetaData(), autoload_with=connection)
+        for name in ("next_due", "received_at", "closed_at"):
+            old.c[name].type = Request.__table__.c.received_at.type  # type: ignore[attr-defined]
+        connection.execute(old.insert().values(given))
+    migrate(engine)
+    with reading(engine) as session:
+        (row,) = session.exec(select(Request)).all()
+    engine.dispose()
+    assert row.received_at == row.written_at == moment

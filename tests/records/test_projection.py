@@ -16,9 +16,9 @@ from records import projection
 from records.engine import reading
 from records.projection import write_down
 from records.queries import forms, stored, timeline
-from records.tables import NEVER, Form, Notification, Request, Timeline, Workload
+from records.tables import NEVER, Clock, Form, Notification, Request, Timeline, Workload
 from tests.databases import all_at_once, written
-from tests.pure.builders import Story, given
+from tests.pure.builders import START, Story, given
 
 NUMBER = "CR20240520-001"
 
@@ -30,7 +30,7 @@ def rows(engine: Engine, table: type[SQLModel]) -> list[dict[str, Any]]:
 
 
 def everything(engine: Engine) -> list[list[dict[str, Any]]]:
-    return [rows(engine, t) for t in (Request, Timeline, Notification, Form, Workload)]
+    return [rows(engine, t) for t in (Request, Clock, Timeline, Notification, Form, Workload)]
 
 
 def holders(engine: Engine) -> dict[str, int]:
@@ -167,6 +167,32 @@ def test_the_same_step_at_once_leaves_one_of_everything(engine: Engine) -> None:
     results = all_at_once(6, lambda place: write_down(engine, step))
     assert len({str(result) for result in results}) == 1
     assert len(rows(engine, Form)) == 2
+
+
+# --- clocks ---------------------------------------------------------------------------------------
+
+
+def test_each_promise_has_a_row_that_says_who_owes_what_until_when(engine: Engine) -> None:
+    story = given().walked("offered")
+    write_down(engine, written(story))
+    clocks = {row["rule"]: row for row in rows(engine, Clock)}
+    assert clocks["first_response"]["state"] == "kept"
+    accept = clocks["accept"]
+    assert (accept["state"], accept["owed_role"], accept["owed_by"]) == (
+        "running",
+        "engineer",
+        "E1",
+    )
+    assert accept["due_at"] == accept["started_at"] + timedelta(minutes=15)
+    assert accept["late_seconds"] is accept["breached_at"] is None
+
+
+def test_a_promise_met_too_late_says_by_how_much(engine: Engine) -> None:
+    write_down(engine, written(given().passes("12m").did("responded", at="13m")))
+    (late,) = (row for row in rows(engine, Clock) if row["rule"] == "first_response")
+    assert (late["state"], late["late_seconds"]) == ("late", 180.0)
+    assert late["breached_at"] == START + timedelta(minutes=10)
+    assert late["fired_at"] == START + timedelta(minutes=12)
 
 
 # --- messages -------------------------------------------------------------------------------------
