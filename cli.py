@@ -146,12 +146,13 @@ def seed() -> None:
     from records.seed import is_empty
     from records.seed import seed as run
     from runtime import preflight
+    from runtime.keys import key_ring
 
     settings = _settings()
     if settings.database_url is None:
         preflight.folder(settings)
     preflight.database(settings)
-    engine = open_engine(settings.database)
+    engine = open_engine(settings.database, key_ring(settings))
     bring_up_to_date(engine)
     if not is_empty(engine):
         raise Trouble("The database already holds master data, and nothing was added")

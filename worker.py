@@ -15,6 +15,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.courier import Courier, LogGateway
 from activities.registry import Activities
 from records.engine import migrate, open_engine
+from runtime.keys import key_ring
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
 from workflows.messages import TASK_QUEUE
@@ -58,7 +59,7 @@ def build_activities(engine: Engine, timezone: str) -> tuple[Activities, Courier
 
 async def run_worker(settings: Settings) -> None:
     """Work until told to stop (SIGINT, SIGTERM or cancellation)."""
-    engine = open_engine(settings.database)
+    engine = open_engine(settings.database, key_ring(settings))
     migrate(engine)
     client = await connect(settings)
     await prepare(client)

@@ -13,6 +13,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from records.engine import migrate, open_engine
+from runtime.keys import key_ring
 from runtime.settings import Settings
 from runtime.temporal import connect
 
@@ -46,7 +47,7 @@ class Services(NamedTuple):
 @asynccontextmanager
 async def opened(settings: Settings, key: bytes) -> AsyncIterator[Services]:
     """The services, closed at the end. Temporal is called when first needed: it may come later."""
-    engine = await run_in_threadpool(open_engine, settings.database)
+    engine = await run_in_threadpool(open_engine, settings.database, key_ring(settings))
     try:
         await run_in_threadpool(migrate, engine)
         yield Services(settings, key, engine, await connect(settings, lazy=True))

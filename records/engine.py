@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from alembic import command
 from alembic.config import Config
@@ -19,18 +19,36 @@ from sqlalchemy import (
 )
 from sqlmodel import Session
 
+from records.sealing import KeyRing
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_SECONDS = 8
 """How long a statement waits for a lock; less than an activity has, so that none outlives it."""
+_RING = "key_ring"
 _MIGRATION_LOCK = 0x41667465  # any number that no one else locks
 
 
-def open_engine(url: str) -> Engine:
-    """Open the database at an SQLAlchemy URL; a missing SQLite file and its folder are made."""
+def open_engine(url: str, ring: KeyRing | None = None) -> Engine:
+    """Open the database at an SQLAlchemy URL; a missing SQLite file and its folder are made.
+
+    Args:
+        ring: opens what is sealed; without one, sealed columns can be neither read nor written.
+    """
     parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return _open_sqlite(parsed)
-    return _open_postgresql(parsed)
+    opener = _open_sqlite if parsed.get_backend_name() == "sqlite" else _open_postgresql
+    return opener(parsed, {_RING: ring})
+
+
+def ring_of(session: Session) -> KeyRing:
+    """The ring of the session's database.
+
+    Raises:
+        LookupError: it was opened without one.
+    """
+    ring = session.get_bind().get_execution_options().get(_RING)
+    if ring is None:
+        raise LookupError("the database was opened without a key ring")
+    return cast(KeyRing, ring)
 
 
 @contextmanager
@@ -61,8 +79,10 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         command.upgrade(config, revision)
 
 
-def _open_postgresql(url: URL) -> Engine:
-    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=10)
+def _open_postgresql(url: URL, options: dict[str, Any]) -> Engine:
+    engine = create_engine(
+        url, execution_options=options, hide_parameters=True, pool_pre_ping=True, pool_size=10
+    )
     event.listen(engine, "connect", _prepare_postgresql)
     event.listen(engine, "handle_error", _keep_the_first_line)
     return engine
@@ -85,10 +105,15 @@ def _keep_the_first_line(context: ExceptionContext) -> None:
             error.args = (str(error.args[0]).partition("\n")[0],)
 
 
-def _open_sqlite(url: URL) -> Engine:
+def _open_sqlite(url: URL, options: dict[str, Any]) -> Engine:
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS})
+    engine = create_engine(
+        url,
+        execution_options=options,
+        hide_parameters=True,
+        connect_args={"timeout": LOCK_SECONDS},
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -23,6 +23,7 @@ class Settings(BaseSettings):
         temporal_address: unset, `up` starts a development server of its own.
         speed: every duration of the policy is divided by this (demonstrations, tests).
         token_secret: signs bearer tokens; unset, a key is made under the data folder.
+        data_keys: seal personal data (`name:base64,index:base64`); unset, likewise.
     """
 
     model_config = SettingsConfigDict(
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
     )
     log_format: Literal["auto", "json", "console"] = "auto"
     token_secret: SecretStr | None = None
+    data_keys: SecretStr | None = None
 
     @property
     def database(self) -> str:

@@ -1,11 +1,8 @@
 """Bearer tokens: who calls, in which role, and what that role may do."""
 
-import os
 import secrets
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -13,6 +10,7 @@ from pydantic import ValidationError
 
 from domain.values import Name, Value
 from domain.vocabulary import Role
+from runtime.keys import kept
 from runtime.settings import Settings
 
 ISSUER = "aftersales"
@@ -26,34 +24,38 @@ class Scope(StrEnum):
     create = "requests:create"
     read = "requests:read"
     report = "events:send"
+    work = "tasks:work"
+    personal = "pii:read"
+    board = "board:read"
+    steer = "requests:steer"
+    subscribe = "webhooks:manage"
+    audit = "audit:read"
 
 
-_CREATORS = {
-    Role.integration,
-    Role.agent,
-    Role.customer,
-    Role.dispatcher,
-    Role.supervisor,
-    Role.manager,
+_SCOPES = {
+    Role.integration: "create read report work subscribe",
+    Role.agent: "create read report work personal board",
+    Role.dispatcher: "create read report work personal board steer",
+    Role.engineer: "read report work personal",
+    Role.supervisor: "create read report work personal board steer",
+    Role.manager: "create read report work personal board steer subscribe audit",
+    Role.analyst: "read board",
+    Role.auditor: "read board audit",
+    Role.customer: "create read report",
 }
-_ONLOOKERS = {Role.analyst, Role.auditor}
 
 SCOPES: dict[Role, frozenset[Scope]] = {
-    role: frozenset(
-        {Scope.read}
-        | ({Scope.create} if role in _CREATORS else set())
-        | ({Scope.report} if role not in _ONLOOKERS else set())
-    )
-    for role in Role
+    role: frozenset(Scope[word] for word in words.split()) for role, words in _SCOPES.items()
 }
 """What each role may do."""
 
 
 class Principal(Value):
-    """Who calls."""
+    """Who calls; a customer who followed a tracking link, only for that `request`."""
 
     role: Role
     id: Name
+    request: Name | None = None
 
     @property
     def scopes(self) -> frozenset[Scope]:
@@ -121,29 +123,11 @@ def signing_key(settings: Settings) -> bytes:
     """
     secret = settings.token_secret.get_secret_value() if settings.token_secret else ""
     if not secret:
-        return _key_file(settings.data_dir / "keys" / "token.key")
+        return kept(settings.data_dir / "keys" / "token.key", _fresh_secret).encode()
     if len(secret.encode()) < SHORTEST_SECRET:
         raise WeakSecret(f"AFTERSALES_TOKEN_SECRET must have {SHORTEST_SECRET} bytes or more")
     return secret.encode()
 
 
-def _key_file(path: Path) -> bytes:
-    if not path.exists():
-        _make_key_file(path)
-    return path.read_bytes()
-
-
-def _make_key_file(path: Path) -> None:
-    """Write a random key. A link appears whole and only once, whoever else writes one too."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_hex(32).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()
+def _fresh_secret() -> str:
+    return secrets.token_hex(32)

@@ -22,6 +22,7 @@ from temporalio.service import RPCError
 from records.engine import migrate, open_engine
 from records.seed import is_empty, seed
 from runtime import preflight
+from runtime.keys import key_ring
 from runtime.processes import Household, Program, Say
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
@@ -233,7 +234,7 @@ async def _make_ready(settings: Settings, *, empty: bool) -> None:
 
 
 def _make_database_ready(settings: Settings, *, empty: bool) -> None:
-    engine = open_engine(settings.database)
+    engine = open_engine(settings.database, key_ring(settings))
     try:
         migrate(engine)
         if not empty and is_empty(engine):

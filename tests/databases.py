@@ -22,9 +22,11 @@ from sqlalchemy import URL, Engine, create_engine, make_url
 from domain.tasks import WriteDown
 from records.base import Record
 from records.engine import migrate, open_engine
+from records.sealing import KeyRing
 from tests.pure.builders import Story
 
 DATABASES = ["sqlite", "postgresql"]
+RING = KeyRing.read(KeyRing.make("test"))
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +53,7 @@ def postgres() -> Iterator[URL]:
 def postgres_engine(postgres: URL) -> Iterator[Engine]:
     """A migrated database that the tests use one after another."""
     with _made(postgres) as url:
-        engine = open_engine(url)
+        engine = open_engine(url, RING)
         migrate(engine)
         yield engine
         engine.dispose()
@@ -88,7 +90,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
                 connection.execute(table.delete())
         return
     template: Path = request.getfixturevalue("sqlite_template")
-    engine = open_engine(f"sqlite:///{shutil.copy(template, tmp_path / 'records.db')}")
+    engine = open_engine(f"sqlite:///{shutil.copy(template, tmp_path / 'records.db')}", RING)
     yield engine
     engine.dispose()
 

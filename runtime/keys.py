@@ -1,0 +1,51 @@
+"""The keys of this installation: given by the environment, or made in the data folder on first use.
+
+A key made here is for development: whoever has the folder has the key and what it protects.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from records.sealing import BadRing, KeyRing
+from runtime.settings import Settings
+from runtime.trouble import Trouble
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """The ring that personal data is sealed with.
+
+    Raises:
+        Trouble: `AFTERSALES_DATA_KEYS` cannot be used.
+    """
+    given = settings.data_keys.get_secret_value() if settings.data_keys else ""
+    text = given or kept(settings.data_dir / "keys" / "data.keys", lambda: KeyRing.make("first"))
+    try:
+        return KeyRing.read(text)
+    except BadRing as error:
+        raise Trouble("The setting AFTERSALES_DATA_KEYS is wrong", str(error)) from None
+
+
+def kept(path: Path, make: Callable[[], str]) -> str:
+    """The secret in a file, which is made on first use and readable by its owner alone."""
+    if not path.exists():
+        _keep(path, make())
+    return path.read_text("utf-8")
+
+
+def _keep(path: Path, secret: str) -> None:
+    """Write the file. A link appears whole and only once, whoever else writes one too."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(secret)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
