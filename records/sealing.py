@@ -81,9 +81,7 @@ class KeyRing:
 
     def seal(self, plain: bytes, about: str) -> str:
         """Seal `plain`; it opens only with the same `about` (such as `customer/7`)."""
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._ciphers[self.current].encrypt(nonce, plain, about.encode())
-        return f"{self.current}.{base64.urlsafe_b64encode(sealed).decode()}"
+        return f"{self.current}.{base64.urlsafe_b64encode(self.seal_bytes(plain, about)).decode()}"
 
     def open(self, sealed: str, about: str) -> bytes:
         """What was sealed.
@@ -91,14 +89,28 @@ class KeyRing:
         Raises:
             Unsealable: it does not open.
         """
-        name = self.key_of(sealed)
-        if name not in self._ciphers:
-            raise Unsealable(f"the key {name!r} is not in the ring")
         try:
             raw = base64.urlsafe_b64decode(sealed.partition(".")[2])
-            return self._ciphers[name].decrypt(
-                raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], about.encode()
-            )
+        except ValueError:
+            raise Unsealable("it is not a sealed text") from None
+        return self.open_bytes(raw, self.key_of(sealed), about)
+
+    def seal_bytes(self, plain: bytes, about: str) -> bytes:
+        """The same in bytes, without the name of the key, which is `current`."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._ciphers[self.current].encrypt(nonce, plain, about.encode())
+
+    def open_bytes(self, sealed: bytes, key: str, about: str) -> bytes:
+        """What was sealed in bytes with the key of this name.
+
+        Raises:
+            Unsealable: it does not open.
+        """
+        if key not in self._ciphers:
+            raise Unsealable(f"the key {key!r} is not in the ring")
+        nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        try:
+            return self._ciphers[key].decrypt(nonce, rest, about.encode())
         except (InvalidTag, ValueError):
             raise Unsealable(f"it was not sealed for {about}, or was changed since") from None
 

@@ -1,5 +1,5 @@
-"""The Temporal connection: one data converter, and one place that makes the namespace ready and
-knows whether it is."""
+"""The Temporal connection: one plugin for client, worker and replayer, and one place that makes the
+namespace ready and knows whether it is."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,15 +13,17 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ListWorkersRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.plugin import SimplePlugin
 from temporalio.service import RPCError, RPCStatusCode
 
+from records.sealing import KeyRing
 from workflows.messages import TASK_QUEUE
 from workflows.search_attributes import REGISTRY
 
+from .codec import sealed_converter
+from .keys import key_ring
 from .settings import Settings
 
-DATA_CONVERTER = pydantic_data_converter
 PATIENCE = timedelta(seconds=10)
 POLLED_LATELY = timedelta(seconds=75)
 """A worker's poll waits for up to a minute before it is sent again."""
@@ -30,16 +32,22 @@ LAST_BREATH = timedelta(seconds=1)
 """A poll that ends with its worker may be noted just after the worker's goodbye."""
 
 
+def plugin(ring: KeyRing) -> SimplePlugin:
+    """What client, worker and replayer have in common, so that none can drift from the others."""
+    return SimplePlugin("aftersales", data_converter=sealed_converter(ring))
+
+
 async def connect(settings: Settings, *, lazy: bool = False) -> Client:
     """A client of the configured server; `lazy` connects on first use.
 
     Raises:
         RuntimeError: nobody answers at the configured address.
+        Trouble: the configured key ring cannot be used.
     """
     return await Client.connect(
         settings.temporal_target,
         namespace=settings.temporal_namespace,
-        data_converter=DATA_CONVERTER,
+        plugins=[plugin(key_ring(settings))],
         lazy=lazy,
     )
 

@@ -14,7 +14,8 @@ from domain.policy import Policy, YearDays, read_policy
 from records.engine import migrate, open_engine
 from records.seed import seed
 from runtime.settings import STANDARD_POLICY
-from runtime.temporal import DATA_CONVERTER, prepare
+from runtime.temporal import plugin, prepare
+from tests.databases import RING
 from worker import build_worker
 
 BIN = Path(sys.executable).parent
@@ -33,7 +34,7 @@ def standard() -> Policy:
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A seeded SQLite database for the workflow tests."""
-    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('records') / 'aftersales.db'}")
+    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('records') / 'aftersales.db'}", RING)
     migrate(engine)
     seed(engine)
     yield engine
@@ -44,7 +45,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 async def skipping() -> AsyncIterator[WorkflowEnvironment]:
     """The time-skipping test server: a day passes in milliseconds."""
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(BIN / "temporal-test-server"), data_converter=DATA_CONVERTER
+        test_server_existing_path=str(BIN / "temporal-test-server"), plugins=[plugin(RING)]
     ) as env:
         await prepare(env.client)
         yield env
@@ -55,7 +56,7 @@ async def live() -> AsyncIterator[WorkflowEnvironment]:
     """The development server: the real one, in real time."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(BIN / "temporal"),
-        data_converter=DATA_CONVERTER,
+        plugins=[plugin(RING)],
         dev_server_log_level="error",
     ) as env:
         await prepare(env.client)

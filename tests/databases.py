@@ -7,6 +7,7 @@ one that is started for the tests.
 import os
 import shutil
 import tempfile
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,7 +27,10 @@ from records.sealing import KeyRing
 from tests.pure.builders import Story
 
 DATABASES = ["sqlite", "postgresql"]
-RING = KeyRing.read(KeyRing.make("test"))
+RING_TEXT = f"test:{b64encode(b'test' * 8).decode()},index:{b64encode(b'both' * 8).decode()}"
+"""Always the same, so that a history recorded once can be opened for ever."""
+
+RING = KeyRing.read(RING_TEXT)
 
 
 @pytest.fixture(scope="session")

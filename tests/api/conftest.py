@@ -22,8 +22,9 @@ from activities.registry import Activities
 from api.app import create_app
 from records.engine import migrate, open_engine
 from runtime.settings import Settings
-from runtime.temporal import DATA_CONVERTER, prepare
+from runtime.temporal import plugin, prepare
 from tests.api.caller import Caller
+from tests.databases import RING, RING_TEXT
 from worker import build_worker
 
 BIN = Path(sys.executable).parent
@@ -43,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def temporal() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(BIN / "temporal"),
-        data_converter=DATA_CONVERTER,
+        plugins=[plugin(RING)],
         dev_server_log_level="error",
     ) as environment:
         await prepare(environment.client)
@@ -57,12 +58,13 @@ def settings(temporal: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFac
         data_dir=tmp_path_factory.mktemp("data"),
         temporal_address=temporal.client.service_client.config.target_host,
         token_secret=SecretStr("s" * 40),
+        data_keys=SecretStr(RING_TEXT),
     )
 
 
 @pytest.fixture(scope="session")
 def records(settings: Settings) -> Engine:
-    engine = open_engine(settings.database)
+    engine = open_engine(settings.database, RING)
     migrate(engine)
     return engine
 

@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 from temporalio.testing import WorkflowEnvironment
 
 from runtime.settings import Settings
-from runtime.temporal import DATA_CONVERTER, prepare
+from runtime.temporal import plugin, prepare
 from tests.api.caller import Caller, body, event
 from tests.api.conftest import BIN, serving
+from tests.databases import RING, RING_TEXT
 
 pytestmark = pytest.mark.server
 
@@ -30,7 +32,7 @@ class Alone(Caller):
         environment = await WorkflowEnvironment.start_local(
             port=self.port,
             dev_server_existing_path=str(BIN / "temporal"),
-            data_converter=DATA_CONVERTER,
+            plugins=[plugin(RING)],
             dev_server_log_level="error",
         )
         await prepare(environment.client)
@@ -46,6 +48,7 @@ async def alone(tmp_path: Path) -> AsyncIterator[Alone]:
         _env_file=None,
         data_dir=tmp_path,
         temporal_address=f"127.0.0.1:{port}",
+        data_keys=SecretStr(RING_TEXT),
     )
     async with (
         serving(settings) as address,

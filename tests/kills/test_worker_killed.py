@@ -22,8 +22,9 @@ from records.engine import migrate, open_engine
 from records.queries import forms, timeline
 from records.seed import seed
 from records.tables import Notification
-from runtime.temporal import DATA_CONVERTER, prepare
+from runtime.temporal import plugin, prepare
 from tests.conftest import BIN
+from tests.databases import RING, RING_TEXT
 from tests.desk import HAPPY_SCORES, Desk, open_desk, window
 from tests.workflow.replay import replay
 from workflows.messages import RECORD, Json
@@ -35,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 async def server() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(BIN / "temporal"),
-        data_converter=DATA_CONVERTER,
+        plugins=[plugin(RING)],
         dev_server_log_level="error",
     ) as env:
         await prepare(env.client)
@@ -44,7 +45,7 @@ async def server() -> AsyncIterator[WorkflowEnvironment]:
 
 @pytest.fixture
 def own_engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'aftersales.db'}")
+    engine = open_engine(f"sqlite:///{tmp_path / 'aftersales.db'}", RING)
     migrate(engine)
     seed(engine)
     yield engine
@@ -63,6 +64,7 @@ def worker(env: WorkflowEnvironment, engine: Engine) -> Iterator["subprocess.Pop
             "AFTERSALES_TEMPORAL_ADDRESS": target,
             "AFTERSALES_DATABASE_URL": str(engine.url),
             "AFTERSALES_LOG_LEVEL": "warning",
+            "AFTERSALES_DATA_KEYS": RING_TEXT,
         },
     )
     try:

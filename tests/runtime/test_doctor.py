@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 from sqlalchemy import Engine
 from temporalio.testing import WorkflowEnvironment
 
@@ -13,9 +14,10 @@ from activities.registry import Activities
 from runtime import preflight
 from runtime.doctor import Finding, Verdict, findings
 from runtime.settings import Settings
-from runtime.temporal import DATA_CONVERTER, prepare, worker_is_polling
+from runtime.temporal import plugin, prepare, worker_is_polling
 from runtime.up import as_started, remember_addresses
 from tests.conftest import BIN
+from tests.databases import RING, RING_TEXT
 from tests.installation import free_ports
 from worker import build_worker
 
@@ -29,7 +31,7 @@ async def bare() -> AsyncIterator[WorkflowEnvironment]:
     """A server that nobody has prepared, and that nobody else uses."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(BIN / "temporal"),
-        data_converter=DATA_CONVERTER,
+        plugins=[plugin(RING)],
         dev_server_log_level="error",
     ) as server:
         yield server
@@ -41,6 +43,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(
         _env_file=None,
         data_dir=tmp_path / "data",
+        data_keys=SecretStr(RING_TEXT),
         port=api,
         temporal_port=temporal,
         temporal_ui_port=ui,

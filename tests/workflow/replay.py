@@ -6,11 +6,13 @@ from temporalio.client import WorkflowHistory
 from temporalio.converter import DataConverter
 from temporalio.worker import Replayer
 
-from runtime.temporal import DATA_CONVERTER
+from runtime.codec import sealed_converter
+from runtime.temporal import plugin
+from tests.databases import RING
 from worker import SANDBOX
 from workflows.service_request import ServiceRequestWorkflow
 
-CONVERTER: DataConverter = DATA_CONVERTER
+CONVERTER: DataConverter = sealed_converter(RING)
 
 
 async def replay(history: WorkflowHistory) -> None:
@@ -20,21 +22,21 @@ async def replay(history: WorkflowHistory) -> None:
         temporalio.workflow.NondeterminismError: today's code would have done something else.
     """
     replayer = Replayer(
-        workflows=[ServiceRequestWorkflow], workflow_runner=SANDBOX, data_converter=DATA_CONVERTER
+        workflows=[ServiceRequestWorkflow], workflow_runner=SANDBOX, plugins=[plugin(RING)]
     )
     await replayer.replay_workflow(history)
 
 
-def commands(history: WorkflowHistory) -> list[str]:
+async def commands(history: WorkflowHistory) -> list[str]:
     """What the workflow asked for, in order: timers by name, activities by type, and so on."""
-    return [line for event in history.events if (line := _command(event))]
+    return [line for event in history.events if (line := await _command(event))]
 
 
-def _command(event: HistoryEvent) -> str | None:
+async def _command(event: HistoryEvent) -> str | None:
     match event.event_type:
         case EventType.EVENT_TYPE_TIMER_STARTED:
             summary = event.user_metadata.summary
-            name = CONVERTER.payload_converter.from_payload(summary) if summary.data else ""
+            (name,) = await CONVERTER.decode([summary]) if summary.data else ("",)
             return f"timer {name}"
         case EventType.EVENT_TYPE_TIMER_CANCELED:
             return "timer cancelled"

@@ -10,8 +10,9 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.registry import Activities
 from domain.policy import Policy
-from runtime.temporal import DATA_CONVERTER, prepare
+from runtime.temporal import plugin, prepare
 from tests.conftest import BIN
+from tests.databases import RING
 from tests.desk import Desk, open_desk
 from worker import build_worker
 
@@ -23,7 +24,7 @@ from .scenarios import SCENARIOS, paced
 async def cold(activities: Activities) -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(BIN / "temporal"),
-        data_converter=DATA_CONVERTER,
+        plugins=[plugin(RING)],
         dev_server_log_level="error",
     ) as env:
         await prepare(env.client)

@@ -39,7 +39,7 @@ async def test_the_command_sequence_is_the_committed_one(
     opened = await desk(product={"serial": name})
     await SCENARIOS[name](opened)
     await opened.handle.result()
-    now = commands(await opened.handle.fetch_history())
+    now = await commands(await opened.handle.fetch_history())
     kept = json.loads(read(FINGERPRINT)) if FINGERPRINT.exists() else {}
     if request.config.getoption("--accept-fingerprint"):
         shown = json.dumps({**kept, name: now}, ensure_ascii=False, indent=1, sort_keys=True)
