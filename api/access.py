@@ -15,7 +15,7 @@ from domain.refusals import explain
 from domain.vocabulary import Role
 from runtime.tokens import Principal, Scope, TokenInvalid, verify
 
-_bearer = HTTPBearer(
+bearer = HTTPBearer(
     auto_error=False, description="A token from `aftersales token --role R --id I`."
 )
 _CHALLENGE = 'Bearer realm="aftersales"'
@@ -23,7 +23,7 @@ _CHALLENGE = 'Bearer realm="aftersales"'
 
 async def principal(
     services: Served,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Principal:
     """Who calls.
 
@@ -40,24 +40,34 @@ async def principal(
         raise Problem(code, headers={"WWW-Authenticate": challenge}) from None
 
 
-def _needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
+def entitled_to(scope: Scope, caller: Principal) -> Principal:
+    """The caller, if their role has the scope.
+
+    Raises:
+        Problem: 403, `scope_missing`.
+    """
+    if scope not in caller.scopes:
+        challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
+        raise Problem(
+            "scope_missing",
+            facts={"role": _role(caller.role), "scope": scope.value},
+            headers={"WWW-Authenticate": challenge},
+        )
+    return caller
+
+
+def needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
+    """A dependency that lets in only callers whose role has the scope."""
+
     async def entitled(caller: Annotated[Principal, Depends(principal)]) -> Principal:
-        if scope not in caller.scopes:
-            raise Problem(
-                "scope_missing",
-                facts={"role": _role(caller.role), "scope": scope.value},
-                headers={
-                    "WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
-                },
-            )
-        return caller
+        return entitled_to(scope, caller)
 
     return entitled
 
 
-Creator = Annotated[Principal, Depends(_needs(Scope.create))]
-Reader = Annotated[Principal, Depends(_needs(Scope.read))]
-Reporter = Annotated[Principal, Depends(_needs(Scope.report))]
+Creator = Annotated[Principal, Depends(needs(Scope.create))]
+Reader = Annotated[Principal, Depends(needs(Scope.read))]
+Reporter = Annotated[Principal, Depends(needs(Scope.report))]
 
 
 def as_reported_by(caller: Principal, event: BaseEvent, now: datetime) -> BaseEvent:

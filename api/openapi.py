@@ -26,6 +26,7 @@ ABOUT: dict[str, Any] = {
         {"name": "requests", "description": "Service requests 服务请求"},
         {"name": "events", "description": "What happened, reported by people and systems"},
         {"name": "details", "description": "Timeline, clocks, obligations and forms of a request"},
+        {"name": "codec", "description": "What histories say, for Temporal's own pages"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
 }
@@ -202,6 +203,30 @@ READY = operation(
     {200: ("All are there", None)},
     ("not_ready",),
 )
+
+_PAYLOADS: dict[str, Any] = {
+    "type": "object",
+    "description": "Temporal's payloads as protobuf's JSON: metadata and data in base64.",
+    "properties": {"payloads": {"type": "array", "items": {"type": "object"}}},
+}
+_PLAIN = {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "InJlc3BvbmRlZCI="}]}
+
+
+def _codec(operation_id: str, summary: str) -> dict[str, Any]:
+    keywords = operation(
+        operation_id,
+        summary,
+        {200: ("The payloads, in the same order", None)},
+        (*AUTH, *BODY, "internal_error"),
+        openapi_extra=body(_PAYLOADS, one=_PLAIN),
+    )
+    answer = {"schema": _PAYLOADS, "examples": {"one": {"value": _PLAIN}}}
+    keywords["responses"][200]["content"] = {"application/json": answer}
+    return keywords
+
+
+DECODE = _codec("decodePayloads", "Open payloads of a history")
+ENCODE = _codec("encodePayloads", "Seal payloads")
 
 _PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -13,6 +13,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from records.engine import migrate, open_engine
+from runtime.codec import SealedPayloads
 from runtime.keys import key_ring
 from runtime.settings import Settings
 from runtime.temporal import connect
@@ -34,6 +35,13 @@ class Services(NamedTuple):
     ) -> T:
         """Ask the database without holding up other calls."""
         return await run_in_threadpool(ask, self.engine, *args, **kwargs)
+
+    @property
+    def codec(self) -> SealedPayloads:
+        """What the client seals and opens payloads with."""
+        codec = self.client.data_converter.payload_codec
+        assert isinstance(codec, SealedPayloads)  # noqa: S101 - `connect` gave it this one
+        return codec
 
     async def temporal_answers(self) -> bool:
         """Whether the Temporal server answers, within a second."""

@@ -2,14 +2,18 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.policy import Policy, PolicyError, read_policy
 
 STANDARD_POLICY = Path(__file__).parent.parent / "policies" / "standard.toml"
+
+
+def _words(value: object) -> object:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
 def _lower(value: object) -> object:
@@ -23,6 +27,8 @@ class Settings(BaseSettings):
         temporal_address: unset, `up` starts a development server of its own.
         speed: every duration of the policy is divided by this (demonstrations, tests).
         token_secret: signs bearer tokens; unset, a key is made under the data folder.
+        codec_origins: the pages that may have histories opened (Temporal's own); unset: those of
+            the development server that `up` starts.
         data_keys: seal personal data (`name:base64,index:base64`); unset, likewise.
     """
 
@@ -46,6 +52,14 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     token_secret: SecretStr | None = None
     data_keys: SecretStr | None = None
+    codec_origins: Annotated[list[str], NoDecode, BeforeValidator(_words)] = []
+
+    @model_validator(mode="after")
+    def _know_our_own_pages(self) -> Self:
+        if not self.codec_origins:
+            hosts = ("127.0.0.1", "localhost")
+            self.codec_origins = [f"http://{host}:{self.temporal_ui_port}" for host in hosts]
+        return self
 
     @property
     def database(self) -> str:

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from domain.vocabulary import Role
 from records.engine import migrate, open_engine
 from records.seed import is_empty, seed
 from runtime import preflight
@@ -26,6 +28,7 @@ from runtime.keys import key_ring
 from runtime.processes import Household, Program, Say
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
+from runtime.tokens import mint
 from runtime.trouble import Trouble
 
 CLI = Path(__file__).parent.parent / "cli.py"
@@ -182,6 +185,9 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def _written(value: Any) -> str:
+    """As `Settings` reads it back."""
+    if isinstance(value, list):
+        return ",".join(value)
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
@@ -196,6 +202,7 @@ def _temporal(settings: Settings, binary: Path, data: Path) -> Program:
         "--ui-port": settings.temporal_ui_port,
         "--db-filename": data / "temporal.db",
         "--namespace": settings.temporal_namespace,
+        "--ui-codec-endpoint": _codec_endpoint(settings),
         "--log-format": "json",
         "--log-level": "warn",
     }
@@ -214,6 +221,12 @@ def _temporal(settings: Settings, binary: Path, data: Path) -> Program:
         patience=4,
         shown=(),  # It warns of its own start and stop; what matters shows in the worker.
     )
+
+
+def _codec_endpoint(settings: Settings) -> str:
+    """Where the server's own pages have histories opened: they cannot send a token otherwise."""
+    token = mint(settings, Role.auditor, "temporal-ui", timedelta(days=30))
+    return f"{base_url(settings)}/codec/{token}"
 
 
 def _ours(command: str, settings: Settings, *, patience: float) -> Program:

@@ -1,0 +1,107 @@
+"""The codec server: Temporal's own pages show what histories say, to those who may read it.
+
+The protocol is Temporal's (https://docs.temporal.io/codec-server): payloads go in and come out as
+protobuf's JSON. The pages of a development server cannot send a token, so `up` puts one into the
+address that it gives them.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.security import HTTPAuthorizationCredentials
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from temporalio.api.common.v1 import Payload, Payloads
+
+from api import openapi
+from api.access import bearer, entitled_to, principal
+from api.bodies import JsonBody
+from api.problems import FieldError, Problem
+from api.services import Served
+from records.sealing import Unsealable
+from runtime.settings import Settings
+from runtime.tokens import Principal, Scope
+
+log = structlog.get_logger("api")
+
+router = APIRouter(prefix="/codec", tags=["codec"])
+
+_NO_PAYLOADS = (
+    "send Temporal's payloads: {payloads: [{metadata, data}]}, base64 inside",
+    "请提交 Temporal 的 payloads：{payloads: [{metadata, data}]}，内容为 base64",
+)
+
+
+async def _reader(
+    services: Served,
+    call: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+) -> Principal:
+    token = call.path_params.get("token")
+    given = HTTPAuthorizationCredentials(scheme="Bearer", credentials=token) if token else None
+    return entitled_to(Scope.audit, await principal(services, given or credentials))
+
+
+Reader = Annotated[Principal, Depends(_reader)]
+
+
+@router.post("/decode", **openapi.DECODE)
+@router.post("/{token}/decode", include_in_schema=False)
+async def decode(services: Served, caller: Reader, call: Request, body: JsonBody) -> Response:
+    """Open payloads of a history; one that does not open comes back as it is."""
+    opened: list[Payload] = []
+    unopened = 0
+    for payload in _payloads(body):
+        try:
+            opened += await services.codec.decode([payload])
+        except Unsealable:
+            opened.append(payload)
+            unopened += 1
+    # Whoever reads histories reads what customers said: it is kept who did.
+    log.info(
+        "payloads_opened", by=f"{caller.role}/{caller.id}", count=len(opened), unopened=unopened
+    )
+    return _answer(services.settings, call, opened)
+
+
+@router.post("/encode", **openapi.ENCODE)
+@router.post("/{token}/encode", include_in_schema=False)
+async def encode(services: Served, caller: Reader, call: Request, body: JsonBody) -> Response:
+    """Seal payloads, such as the argument of a query typed into Temporal's pages."""
+    sealed = await services.codec.encode(_payloads(body))
+    return _answer(services.settings, call, sealed)
+
+
+@router.options("/{path:path}", include_in_schema=False)
+async def preflight(services: Served, call: Request) -> Response:
+    """Tell a browser that pages of the allowed origins may call."""
+    return Response(status_code=204, headers=_cors(services.settings, call))
+
+
+def _payloads(body: Any) -> list[Payload]:
+    try:
+        if not isinstance(body, dict):
+            raise TypeError
+        return list(ParseDict(body, Payloads()).payloads)
+    except (ParseError, TypeError, ValueError):
+        raise Problem("validation_failed", errors=[FieldError("/payloads", _NO_PAYLOADS)]) from None
+
+
+def _answer(settings: Settings, call: Request, payloads: Sequence[Payload]) -> Response:
+    content = MessageToDict(Payloads(payloads=payloads))
+    return JSONResponse(content, headers={**_cors(settings, call), "Cache-Control": "no-store"})
+
+
+def _cors(settings: Settings, call: Request) -> dict[str, str]:
+    origin = call.headers.get("origin")
+    if origin not in settings.codec_origins:
+        return {"Vary": "Origin"}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Headers": "authorization, content-type, x-namespace",
+        "Access-Control-Allow-Methods": "POST",
+        "Access-Control-Max-Age": "600",
+        "Vary": "Origin",
+    }
