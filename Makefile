@@ -74,7 +74,7 @@ lock: ## Rewrite both requirements files (LOCK_ARGS=--upgrade takes newer versio
 	@$(FIND_PYTHON); python=$$(find_python); \
 	"$$python" -m venv $(LOCK_VENV); $(LOCK_VENV)/bin/python $(PIP) install uv==$(UV_VERSION)
 	@$(COMPILE) $(LOCK_ARGS) --extra build -o requirements.txt
-	@$(COMPILE) $(LOCK_ARGS) --extra build --extra apprise --extra dev -c requirements.txt -o requirements-dev.txt
+	@$(COMPILE) $(LOCK_ARGS) --extra build --extra apprise --extra s3 --extra dev -c requirements.txt -o requirements-dev.txt
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build outputs (the data under .aftersales stays)

@@ -191,6 +191,67 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+audit = typer.Typer(help="Look into the archive: histories kept for years, and what they prove.")
+app.add_typer(audit, name="audit")
+
+PublicKeys = Annotated[
+    list[str] | None,
+    typer.Option("--public-key", help="A key that may have signed; default: our own."),
+]
+
+
+@audit.command("verify")
+def audit_verify(
+    number: Annotated[str | None, typer.Argument(metavar="[CR…]")] = None,
+    month: Annotated[str | None, typer.Option(help="All archived in it: 2026-11.")] = None,
+    public_key: PublicKeys = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check archived histories: every byte, the chain, its signature, and that they replay."""
+    from rich.console import Console
+
+    from audit import inspection
+    from audit.manifests import MONTH
+    from audit.manifests import public_key as public_half
+    from audit.store import Store
+    from runtime.keys import key_ring, signing_key
+
+    if (number is None) == (month is None):
+        raise typer.BadParameter("give a request's number, or --month")
+    if month is not None and not MONTH.fullmatch(month):
+        raise typer.BadParameter(f"{month!r} is not a month; write 2026-11")
+    settings = _settings()
+    keys = public_key or [public_half(signing_key(settings))]
+    console = Console()
+    found = asyncio.run(
+        inspection.inspect(
+            Store(settings.archive),
+            key_ring(settings),
+            keys,
+            number=number,
+            month=month,
+            console=console,
+        )
+    )
+    if as_json:
+        typer.echo(found.as_json())
+    else:
+        console.print(inspection.table(found))
+        for line in inspection.lines(found):
+            typer.echo(line)
+    if found.findings:
+        raise typer.Exit(1)
+
+
+@audit.command("key")
+def audit_key() -> None:
+    """Print the public key that verifies our signatures: keep it apart from the archive."""
+    from audit.manifests import public_key as public_half
+    from runtime.keys import signing_key
+
+    typer.echo(public_half(signing_key(_settings())))
+
+
 def main() -> NoReturn:
     """Run the command; whatever goes wrong is one sentence on standard error."""
     try:

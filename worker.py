@@ -14,8 +14,10 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.courier import Courier, LogGateway
 from activities.registry import Activities
+from audit.archivist import Archivist
+from audit.store import Store
 from records.engine import migrate, open_engine
-from runtime.keys import key_ring
+from runtime.keys import key_ring, signing_key
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
 from workflows.messages import TASK_QUEUE
@@ -57,6 +59,17 @@ def build_activities(engine: Engine, timezone: str) -> tuple[Activities, Courier
     return Activities(engine, wake_courier=courier.wake), courier
 
 
+def build_archivist(settings: Settings, engine: Engine, client: Client) -> Archivist:
+    """Brings the histories of closed requests into the archive."""
+    return Archivist(
+        engine,
+        client,
+        Store(settings.archive),
+        signing_key(settings),
+        timezone=settings.timing_policy.timezone,
+    )
+
+
 async def run_worker(settings: Settings) -> None:
     """Work until told to stop (SIGINT, SIGTERM or cancellation)."""
     engine = open_engine(settings.database, key_ring(settings))
@@ -69,11 +82,13 @@ async def run_worker(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with build_worker(client, activities):
         delivering = asyncio.create_task(courier.run())
+        archiving = asyncio.create_task(build_archivist(settings, engine, client).run())
         log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace)
         await stop.wait()
-        delivering.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await delivering
+        for work in (delivering, archiving):
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
     engine.dispose()
     log.info("worker_stopped")
 

@@ -207,3 +207,19 @@ class Archive(Record, table=True):
     view: str = Field(sa_type=Text)
     sha256: str
     policy_version: str
+
+
+class Manifest(Record, table=True):
+    """An archived history's place in the chain of manifests (`audit/manifests.py`).
+
+    Attributes:
+        content: the manifest as JSON, as it is filed in the archive.
+        filed: whether the archive has it; a crash may come between our writing and its.
+    """
+
+    seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    number: str = Field(foreign_key="request.number", unique=True)
+    month: str = Field(index=True)
+    hash: str
+    content: str = Field(sa_type=Text)
+    filed: bool = False

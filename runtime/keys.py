@@ -3,11 +3,14 @@
 A key made here is for development: whoever has the folder has the key and what it protects.
 """
 
+import base64
 import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from records.sealing import BadRing, KeyRing
 from runtime.settings import Settings
@@ -26,6 +29,26 @@ def key_ring(settings: Settings) -> KeyRing:
         return KeyRing.read(text)
     except BadRing as error:
         raise Trouble("The setting AFTERSALES_DATA_KEYS is wrong", str(error)) from None
+
+
+def signing_key(settings: Settings) -> Ed25519PrivateKey:
+    """The key that the archive's months are signed with.
+
+    Raises:
+        Trouble: `AFTERSALES_SIGNING_KEY` cannot be used.
+    """
+    given = settings.signing_key.get_secret_value() if settings.signing_key else ""
+    text = given or kept(settings.data_dir / "keys" / "signing.key", _fresh_key)
+    try:
+        return Ed25519PrivateKey.from_private_bytes(base64.b64decode(text, validate=True))
+    except ValueError:
+        raise Trouble(
+            "The setting AFTERSALES_SIGNING_KEY is wrong", "give 32 random bytes in base64"
+        ) from None
+
+
+def _fresh_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:

@@ -29,6 +29,10 @@ class Settings(BaseSettings):
         token_secret: signs bearer tokens; unset, a key is made under the data folder.
         codec_origins: the pages that may have histories opened (Temporal's own); unset: those of
             the development server that `up` starts.
+        archive_url: where histories are archived, as fsspec knows it (`s3://bucket/folder`); unset:
+            a folder under the data folder.
+        signing_key: an Ed25519 private key, 32 bytes in base64, that signs the archive's months;
+            unset, one is made under the data folder.
         data_keys: seal personal data (`name:base64,index:base64`); unset, likewise.
     """
 
@@ -51,6 +55,8 @@ class Settings(BaseSettings):
     )
     log_format: Literal["auto", "json", "console"] = "auto"
     token_secret: SecretStr | None = None
+    archive_url: str | None = None
+    signing_key: SecretStr | None = None
     data_keys: SecretStr | None = None
     codec_origins: Annotated[list[str], NoDecode, BeforeValidator(_words)] = []
 
@@ -67,6 +73,11 @@ class Settings(BaseSettings):
         if self.database_url:
             return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
         return f"sqlite:///{(self.data_dir / 'aftersales.db').absolute()}"
+
+    @property
+    def archive(self) -> str:
+        """The archive's address."""
+        return self.archive_url or f"file://{(self.data_dir / 'archive').absolute()}"
 
     @property
     def temporal_target(self) -> str:

@@ -365,13 +365,19 @@ def test_every_refusal_and_every_stage_is_told(language: str) -> None:
     assert [stage for stage in Stage if f"`{stage}`" not in read("README", language)] == []
 
 
+def _commands(command: Any, name: str = "") -> list[str]:
+    """Every command, those of a group under the group's name."""
+    found = getattr(command, "commands", {})
+    if not found:
+        return [name]
+    return [each for sub in found for each in _commands(found[sub], f"{name} {sub}".strip())]
+
+
 @each_language
 def test_the_readme_names_every_command_and_every_setting(language: str) -> None:
     text = read("README", language)
-    click = typer.main.get_command(app)
-    commands = getattr(click, "commands", {})
-    rows = re.findall(r"(?m)^\| `aftersales (\w+)", text)
-    assert sorted(rows) == sorted(commands)
+    rows = re.findall(r"(?m)^\| `aftersales ([\w ]*\w)`", text)
+    assert sorted(rows) == sorted(_commands(typer.main.get_command(app)))
     settings = re.findall(r"(?m)^\| `(AFTERSALES_\w+)` ", text)
     assert sorted(settings) == sorted(
         f"AFTERSALES_{name.upper()}" for name in Settings.model_fields

@@ -1,0 +1,1 @@
+"""The audit: histories kept for years, verified against the rules, and explained."""

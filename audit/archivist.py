@@ -1,0 +1,172 @@
+"""The archivist: brings the history of every closed request into the archive.
+
+One sweep serves all: what has just closed, and what was missed because no worker was up. It looks
+for closed requests without a manifest, so nothing has to be remembered.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from audit.histories import HistoryGone, StillRunning, Story, fetch
+from audit.manifests import BEGINNING, Head, Manifest, public_key
+from audit.store import Missing, Store
+from records import chain, tables
+
+log = structlog.get_logger("audit")
+
+ROUND_SECONDS = 30.0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Archivist:
+    """Archives closed requests and signs the chains of the months that are over.
+
+    Several may work on the same archive: the database gives each place in the chain once.
+
+    Args:
+        key: signs the heads.
+        timezone: whose months count.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        client: Client,
+        store: Store,
+        key: Ed25519PrivateKey,
+        *,
+        timezone: str = "Asia/Shanghai",
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._engine, self._client, self._store, self._key = engine, client, store, key
+        self._zone, self._now = ZoneInfo(timezone), now
+        self._gone: set[str] = set()
+
+    async def run(self) -> None:
+        """Archive for ever; whatever goes wrong is tried again in the next round."""
+        while True:
+            try:
+                await self.archive_all()
+                await asyncio.to_thread(self.sign_months)
+            except (RPCError, OSError) as error:
+                log.warning("archive_unavailable", error=type(error).__name__)
+            except Exception:
+                log.exception("archivist_stumbled")
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def archive_all(self) -> int:
+        """Archive every closed request that waits; how many were added.
+
+        Raises:
+            temporalio.service.RPCError: the server did not answer.
+            OSError: the store did not.
+        """
+        added, after = 0, ""
+        while waiting := await asyncio.to_thread(chain.waiting, self._engine, after):
+            for closed in waiting:
+                added += await self._archive_one(closed)
+            after = waiting[-1].number
+        await asyncio.to_thread(self._file)
+        return added
+
+    def sign_months(self, *, also_this_one: bool = False) -> list[Head]:
+        """Sign the chains of the months that are over and not signed yet; those heads."""
+        this_month = self._month(self._now())
+        signed = []
+        for month, count, last in chain.months(self._engine):
+            if month < this_month or also_this_one:
+                head = self._head(month, count, last)
+                if head is not None:
+                    self._store.put(head.name, head.written())
+                    signed.append(head)
+        return signed
+
+    async def _archive_one(self, closed: tables.Archive) -> bool:
+        try:
+            story = await fetch(self._client, closed.number)
+        except StillRunning:
+            return False  # Its last workflow task is still to come.
+        except HistoryGone:
+            if closed.number not in self._gone:
+                log.error("history_gone", number=closed.number)
+            self._gone.add(closed.number)
+            return False
+        try:
+            return await asyncio.to_thread(self._archive, closed, story)
+        except IntegrityError:
+            return False  # Another was faster to take the place: the next round.
+
+    def _archive(self, closed: tables.Archive, story: Story) -> bool:
+        """The file first: a manifest never speaks of what is not there."""
+        content = story.written()
+        now = self._now()
+        month = self._month(now)
+        file = f"{month}/{closed.number}.history.json.gz"
+        self._store.put(file, content)
+
+        def link(seq: int, previous: str | None) -> tables.Manifest:
+            manifest = Manifest(
+                seq=seq,
+                month=month,
+                number=closed.number,
+                file=file,
+                sha256=hashlib.sha256(content).hexdigest(),
+                events=story.events,
+                runs=tuple(run.run_id for run in story.runs),
+                builds=story.builds,
+                policy_version=closed.policy_version,
+                outcome=closed.outcome,
+                closed_at=closed.closed_at,
+                archived_at=now,
+                previous=previous or BEGINNING,
+            )
+            return tables.Manifest(
+                seq=seq,
+                number=closed.number,
+                month=month,
+                hash=manifest.hash,
+                content=manifest.model_dump_json(),
+            )
+
+        return chain.add(self._engine, closed.number, link)
+
+    def _file(self) -> None:
+        while rows := chain.unfiled(self._engine):
+            for row in rows:
+                manifest = Manifest.model_validate_json(row.content)
+                self._store.put(manifest.name, manifest.written())
+                chain.mark_filed(self._engine, row.seq)
+
+    def _head(self, month: str, count: int, last: int) -> Head | None:
+        """The month's head to be signed; None: it is."""
+        row = chain.get(self._engine, last)
+        head = Head(
+            month=month,
+            count=count,
+            seq=last,
+            hash=row.hash,
+            signed_at=self._now(),
+            key=public_key(self._key),
+        )
+        with contextlib.suppress(Missing, ValueError):
+            kept = Head.model_validate_json(self._store.get(head.name))
+            if (kept.count, kept.hash) == (count, row.hash) and kept.is_signed_by(head.key):
+                return None
+        return head.signed(self._key)
+
+    def _month(self, moment: datetime) -> str:
+        return f"{moment.astimezone(self._zone):%Y-%m}"

@@ -1,0 +1,110 @@
+"""Histories as they are kept: the raw events of every run, just as the server had them."""
+
+import gzip
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistory
+from temporalio.service import RPCError, RPCStatusCode
+
+
+class StillRunning(Exception):
+    """A request that is not closed has no history to archive yet."""
+
+
+class HistoryGone(Exception):
+    """The server does not have the history, or not any more."""
+
+
+class NoHistory(ValueError):
+    """A file that holds no history."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """The history of one request: one run after another, each continued as the next."""
+
+    number: str
+    runs: tuple[WorkflowHistory, ...]
+
+    @property
+    def events(self) -> int:
+        """How many events there are in all."""
+        return sum(len(run.events) for run in self.runs)
+
+    @property
+    def is_about(self) -> set[str]:
+        """The requests that the file and its runs say they belong to: one, if all is well."""
+        started = (run.events[0].workflow_execution_started_event_attributes for run in self.runs)
+        return {self.number, *(each.workflow_id for each in started)}
+
+    @property
+    def builds(self) -> tuple[str, ...]:
+        """The code versions that ran it, in order."""
+        return tuple(
+            dict.fromkeys(
+                build
+                for run in self.runs
+                for event in run.events
+                if (build := event.workflow_task_completed_event_attributes.worker_version.build_id)
+            )
+        )
+
+    def written(self) -> bytes:
+        """The file's content: always the same for the same history."""
+        runs = [{"run": run.run_id, "history": run.to_json_dict()} for run in self.runs]
+        # Sorted: a map of protobuf's has no order of its own.
+        content = json.dumps(
+            {"number": self.number, "runs": runs}, sort_keys=True, separators=(",", ":")
+        )
+        return gzip.compress(content.encode(), compresslevel=6, mtime=0)
+
+    @classmethod
+    def read(cls, content: bytes) -> "Story":
+        """The history in a file.
+
+        Raises:
+            NoHistory: there is none in it.
+        """
+        try:
+            kept: Any = json.loads(gzip.decompress(content))
+            runs = tuple(
+                WorkflowHistory.from_json(kept["number"], run["history"]) for run in kept["runs"]
+            )
+            if not runs or not all(run.events for run in runs):
+                raise ValueError
+            return cls(kept["number"], runs)
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            raise NoHistory(f"no history in this file ({type(error).__name__})") from None
+
+
+async def fetch(client: Client, number: str) -> Story:
+    """The history of a closed request, every run of it.
+
+    Raises:
+        StillRunning: it is not closed.
+        HistoryGone: the server does not have it any more.
+        temporalio.service.RPCError: the server did not answer.
+    """
+    try:
+        described = await client.get_workflow_handle(number).describe()
+        if described.status is WorkflowExecutionStatus.RUNNING:
+            raise StillRunning(number)
+        run = described.raw_description.workflow_execution_info.first_run_id
+        runs = []
+        while run:
+            handle = client.get_workflow_handle(number, run_id=run)
+            history = await handle.fetch_history()
+            runs.append(WorkflowHistory(number, history.events))
+            run = _continued_as(history)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise HistoryGone(number) from None
+        raise
+    return Story(number, tuple(runs))
+
+
+def _continued_as(history: WorkflowHistory) -> str:
+    last = history.events[-1].workflow_execution_continued_as_new_event_attributes
+    return last.new_execution_run_id

@@ -1,0 +1,125 @@
+"""Manifests: what was archived, each bound to the one before, so that none can be changed,
+removed or put elsewhere without its being seen.
+
+Manifests count from 1 and are filed by the month in which they were written. Each names the hash of
+the one before it, across months. When a month is over, the hash of its last manifest is signed: the
+head of the chain.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from domain.values import Value
+
+BEGINNING = "0" * 64
+"""What the very first manifest has before it."""
+
+MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+
+
+class Manifest(Value):
+    """What is known of one archived history.
+
+    Attributes:
+        seq: its place in the chain, from 1.
+        month: when it was written (`2026-11`), in the archive's time zone.
+        number: the request.
+        file: the name of the history's file in the store.
+        sha256: of that file, byte for byte.
+        events: how many events the history has, over all its runs.
+        runs: the run ids, first to last.
+        builds: the code versions that ran it.
+        policy_version: the rules that it promised by.
+        previous: the hash of the manifest before this one.
+    """
+
+    seq: int
+    month: str
+    number: str
+    file: str
+    sha256: str
+    events: int
+    runs: tuple[str, ...]
+    builds: tuple[str, ...]
+    policy_version: str
+    outcome: str | None
+    closed_at: datetime
+    archived_at: datetime
+    previous: str
+
+    @property
+    def hash(self) -> str:
+        """What the next manifest binds itself to."""
+        return hashlib.sha256(_canonical(self.model_dump(mode="json"))).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Its own file in the store."""
+        return f"{self.month}/{self.seq:08d}-{self.number}.manifest.json"
+
+    def written(self) -> bytes:
+        """The file's content: the manifest and its hash."""
+        return _canonical({**self.model_dump(mode="json"), "hash": self.hash})
+
+
+class Head(Value):
+    """The end of a month's chain, signed.
+
+    Attributes:
+        count: how many manifests the month has.
+        seq, hash: the last one.
+        key: the public key, base64, that verifies `signature`.
+    """
+
+    month: str
+    count: int
+    seq: int
+    hash: str
+    signed_at: datetime
+    key: str
+    signature: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its file in the store."""
+        return f"{self.month}/head.json"
+
+    def signed(self, key: Ed25519PrivateKey) -> "Head":
+        """The same with a signature."""
+        return self.model_copy(
+            update={"signature": base64.b64encode(key.sign(self._content())).decode()}
+        )
+
+    def is_signed_by(self, key: str) -> bool:
+        """Whether the signature is this public key's."""
+        try:
+            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key))
+            public.verify(base64.b64decode(self.signature), self._content())
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    def written(self) -> bytes:
+        """The file's content."""
+        return _canonical(self.model_dump(mode="json"))
+
+    def _content(self) -> bytes:
+        return _canonical(self.model_dump(mode="json", exclude={"signature"}))
+
+
+def public_key(key: Ed25519PrivateKey) -> str:
+    """The public half of a signing key, base64."""
+    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return base64.b64encode(raw).decode()
+
+
+def _canonical(content: Any) -> bytes:
+    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,277 @@
+"""Whoever changes the archive is caught, and what was changed is named."""
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from temporalio.client import WorkflowHistory
+
+from audit.histories import Story
+from audit.inspection import inspect, lines
+from audit.manifests import BEGINNING, Head, Manifest, public_key
+from audit.store import Store
+from audit.verification import Fault, Finding, check_month, check_one
+from tests.databases import RING
+
+GOLDENS = sorted((Path(__file__).parents[1] / "workflow" / "histories" / "v1").glob("*.json"))
+KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
+MONTH = "2026-11"
+NOW = datetime(2026, 11, 30, 16, 0, tzinfo=UTC)
+
+
+@cache
+def golden(path: Path) -> Story:
+    history = WorkflowHistory.from_json("", path.read_text(encoding="utf-8"))
+    number = history.events[0].workflow_execution_started_event_attributes.workflow_id
+    return Story(number, (WorkflowHistory(number, history.events),))
+
+
+@cache
+def written(path: Path) -> bytes:
+    return golden(path).written()
+
+
+class Archive:
+    """A month of real histories, and what an intruder may do to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = Store(str(folder))
+        self.manifests: list[Manifest] = []
+        for path in GOLDENS:
+            self.add(path)
+        self.sign(KEY)
+
+    def add(self, path: Path) -> None:
+        story, content = golden(path), written(path)
+        last = self.manifests[-1] if self.manifests else None
+        manifest = Manifest(
+            seq=len(self.manifests) + 1,
+            month=MONTH,
+            number=story.number,
+            file=f"{MONTH}/{story.number}.history.json.gz",
+            sha256=hashlib.sha256(content).hexdigest(),
+            events=story.events,
+            runs=tuple(run.run_id for run in story.runs),
+            builds=story.builds,
+            policy_version="0123456789abcdef",
+            outcome="completed",
+            closed_at=NOW,
+            archived_at=NOW,
+            previous=last.hash if last else BEGINNING,
+        )
+        self.store.put(manifest.file, content)
+        self.file(manifest)
+        self.manifests.append(manifest)
+
+    def file(self, manifest: Manifest) -> None:
+        self.store.put(manifest.name, manifest.written())
+
+    def sign(self, key: Ed25519PrivateKey) -> None:
+        last = self.manifests[-1]
+        head = Head(
+            month=MONTH,
+            count=len(self.manifests),
+            seq=last.seq,
+            hash=last.hash,
+            signed_at=NOW,
+            key=public_key(key),
+        )
+        self.store.put(head.name, head.signed(key).written())
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def rebind(self, start: int) -> None:
+        """Make the chain from this place on hang together again, as an intruder would."""
+        for place in range(start, len(self.manifests)):
+            before = self.manifests[place - 1].hash if place else BEGINNING
+            self.path(self.manifests[place].name).unlink(missing_ok=True)
+            self.manifests[place] = self.manifests[place].model_copy(
+                update={"previous": before, "seq": place + 1}
+            )
+            self.file(self.manifests[place])
+
+    def faults(self) -> dict[Fault, list[str]]:
+        found: dict[Fault, list[str]] = {}
+        for each in check_month(self.store, MONTH, [public_key(KEY)]):
+            if isinstance(each, Finding):
+                found.setdefault(each.fault, []).append(each.where)
+        return found
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path)
+
+
+def test_an_untouched_archive_is_in_order(archive: Archive) -> None:
+    checked = list(check_month(archive.store, MONTH, [public_key(KEY)]))
+    assert checked == archive.manifests
+    assert list(check_one(archive.store, archive.manifests[2].number)) == [archive.manifests[2]]
+
+
+def test_every_byte_of_a_history_counts(archive: Archive) -> None:
+    victim = archive.manifests[1]
+    path = archive.path(victim.file)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert archive.faults() == {Fault.history_changed: [victim.number]}
+    (_, finding) = check_one(archive.store, victim.number)
+    assert isinstance(finding, Finding)
+    assert finding.fault is Fault.history_changed
+
+
+def test_an_events_time_cannot_be_moved_even_with_a_new_hash(archive: Archive) -> None:
+    """The intruder corrects the manifest's hashes as well: the next one is not bound to it."""
+    victim = archive.manifests[1]
+    kept = json.loads(gzip.decompress(archive.path(victim.file).read_bytes()))
+    kept["runs"][0]["history"]["events"][4]["eventTime"] = "2026-11-22T00:00:00Z"
+    content = gzip.compress(json.dumps(kept).encode())
+    archive.store.put(victim.file, content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    archive.file(victim.model_copy(update={"sha256": sha256}))
+    assert archive.faults() == {Fault.chain_broken: [archive.manifests[2].name]}
+
+
+def test_a_whole_new_chain_does_not_lead_to_the_signed_head(archive: Archive) -> None:
+    archive.manifests[1] = archive.manifests[1].model_copy(update={"outcome": "cancelled"})
+    archive.rebind(1)
+    assert archive.faults() == {Fault.head_wrong: [MONTH]}
+
+
+def test_a_chain_signed_with_another_key_is_not_ours(archive: Archive) -> None:
+    archive.manifests[1] = archive.manifests[1].model_copy(update={"outcome": "cancelled"})
+    archive.rebind(1)
+    archive.sign(OTHER)
+    assert archive.faults() == {Fault.signer_unknown: [MONTH]}
+
+
+def test_our_key_named_over_anothers_signature_is_seen(archive: Archive) -> None:
+    archive.sign(OTHER)
+    path = archive.path(f"{MONTH}/head.json")
+    path.write_text(path.read_text().replace(public_key(OTHER), public_key(KEY)))
+    assert archive.faults() == {Fault.signature_wrong: [MONTH]}
+
+
+@pytest.mark.parametrize("place", [0, 2, 5])
+def test_a_removed_request_leaves_a_gap(archive: Archive, place: int) -> None:
+    gone = archive.manifests[place]
+    archive.path(gone.name).unlink()
+    archive.path(gone.file).unlink()
+    faults = archive.faults()
+    if place == 5:  # The last one: only the head knows that there was more.
+        assert faults == {Fault.head_wrong: [MONTH]}
+    else:
+        fault = Fault.chain_broken if place == 0 else Fault.manifest_missing
+        assert faults[fault] == [archive.manifests[place + 1].name]
+
+
+def test_a_missing_history_is_named(archive: Archive) -> None:
+    archive.path(archive.manifests[3].file).unlink()
+    assert archive.faults() == {Fault.history_missing: [archive.manifests[3].number]}
+
+
+def test_two_swapped_histories_are_both_named(archive: Archive) -> None:
+    one, two = (archive.path(archive.manifests[place].file) for place in (1, 4))
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+    numbers = [archive.manifests[place].number for place in (1, 4)]
+    assert archive.faults() == {Fault.history_changed: numbers}
+
+
+def test_two_swapped_manifests_are_both_named(archive: Archive) -> None:
+    one, two = (archive.path(archive.manifests[place].name) for place in (1, 4))
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+    assert set(archive.faults()[Fault.manifest_changed]) == {
+        archive.manifests[place].name for place in (1, 4)
+    }
+
+
+def test_a_history_under_anothers_name_is_seen(archive: Archive) -> None:
+    """With its own manifest made to fit: what the history itself says gives it away."""
+    place = len(archive.manifests) - 1
+    stranger = archive.path(archive.manifests[0].file).read_bytes()
+    archive.path(archive.manifests[place].file).write_bytes(stranger)
+    sha256 = hashlib.sha256(stranger).hexdigest()
+    archive.manifests[place] = archive.manifests[place].model_copy(update={"sha256": sha256})
+    archive.rebind(place)
+    archive.sign(KEY)
+    assert archive.faults() == {Fault.history_misplaced: [archive.manifests[place].number]}
+
+
+def _cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def _other_outcome(content: bytes) -> bytes:
+    return content.replace(b'"completed"', b'"cancelled"')
+
+
+def _rubbish(content: bytes) -> bytes:
+    return base64.b64encode(content)
+
+
+@pytest.mark.parametrize("change", [_cut, _other_outcome, _rubbish])
+def test_a_changed_manifest_is_named(archive: Archive, change: Callable[[bytes], bytes]) -> None:
+    path = archive.path(archive.manifests[3].name)
+    path.write_bytes(change(path.read_bytes()))
+    assert archive.faults()[Fault.manifest_changed] == [archive.manifests[3].name]
+
+
+def test_a_month_that_is_over_must_be_signed(archive: Archive) -> None:
+    archive.path(f"{MONTH}/head.json").unlink()
+    assert archive.faults() == {}
+    archive.store.put("2026-12/head.json", b"{}")
+    assert archive.faults() == {Fault.head_missing: [MONTH]}
+
+
+async def test_an_inspection_replays_what_is_whole_and_names_what_is_not(archive: Archive) -> None:
+    victim, sound = archive.manifests[1], archive.manifests[2]
+    archive.path(victim.file).unlink()
+    found = await inspect(archive.store, RING, [public_key(KEY)], month=MONTH)
+    told = json.loads(found.as_json())
+    verdicts = {each["number"]: each["verdict"] for each in told["requests"]}
+    assert (verdicts[victim.number], verdicts[sound.number]) == ("faulty", "sound")
+    assert told["sound"] is False
+    assert list(lines(found))[-1].startswith("6 requests, 1 faults.")
+    one = await inspect(archive.store, RING, [public_key(KEY)], number=sound.number)
+    assert json.loads(one.as_json())["sound"] is True
+
+
+async def test_a_history_that_the_code_would_not_have_written_is_found(archive: Archive) -> None:
+    """It was made up before it was archived: nobody changed it since."""
+    place = len(archive.manifests) - 1
+    kept = json.loads(gzip.decompress(archive.path(archive.manifests[place].file).read_bytes()))
+    events = kept["runs"][0]["history"]["events"]
+    (timer, *_) = (each for each in events if "timerStartedEventAttributes" in each)
+    timer["eventType"] = "EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED"
+    del timer["timerStartedEventAttributes"]
+    timer["workflowExecutionSignaledEventAttributes"] = {"signalName": "record"}
+    content = gzip.compress(json.dumps(kept).encode())
+    archive.store.put(archive.manifests[place].file, content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    archive.manifests[place] = archive.manifests[place].model_copy(update={"sha256": sha256})
+    archive.rebind(place)
+    archive.sign(KEY)
+    number = archive.manifests[place].number
+    found = await inspect(archive.store, RING, [public_key(KEY)], number=number)
+    assert [finding.fault for finding in found.findings] == [Fault.replay_differs]
+
+
+def test_a_request_that_was_never_archived_is_said_to_be(archive: Archive) -> None:
+    (finding,) = check_one(archive.store, "CR20990101-001")
+    assert isinstance(finding, Finding)
+    assert finding.fault is Fault.manifest_missing
