@@ -45,7 +45,8 @@ class Activities:
     @activity.defn(name=FIND_ENGINEER)
     def find_engineer(self, search: Search) -> Found:
         """Choose an engineer for the work and keep a place for it with them."""
-        return matching.find_engineer(self._engine, search, self._now())
+        found = matching.find_engineer(self._engine, search, self._now())
+        return found.model_copy(update={"asked": search.digest})
 
     @activity.defn(name=WRITE_DOWN)
     def write_down(self, task: WriteDown) -> Written:
@@ -53,7 +54,7 @@ class Activities:
         written = projection.write_down(self._engine, task)
         if task.messages:
             self._wake_courier()
-        return written
+        return written.model_copy(update={"asked": task.digest})
 
     @activity.defn(name=ARCHIVE)
     def archive(self, request: ServiceRequest) -> str:

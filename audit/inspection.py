@@ -16,7 +16,6 @@ from audit.verification import (
     check_month,
     check_one,
     check_replay,
-    replayer,
     story,
 )
 from records.sealing import KeyRing
@@ -95,7 +94,7 @@ async def inspect(
 
 
 async def _replayed(store: Store, ring: KeyRing, manifest: Manifest) -> AsyncIterator[Finding]:
-    async for finding in check_replay(replayer(ring), story(store, manifest)):
+    async for finding in check_replay(ring, story(store, manifest)):
         yield finding
 
 

@@ -8,16 +8,13 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
-
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from typing import NamedTuple
 
 from audit.histories import NoHistory, Story
 from audit.manifests import BEGINNING, Head, Manifest
+from audit.semantics import Watcher, differences, watching_replayer
 from audit.store import Missing, Store
 from records.sealing import KeyRing
-from runtime.temporal import plugin
-from workflows.service_request import ServiceRequestWorkflow
 
 _MANIFEST = re.compile(r"(?P<seq>[0-9]{8})-(?P<number>CR[0-9]{8}-[0-9]+)\.manifest\.json$")
 
@@ -37,6 +34,7 @@ class Fault(StrEnum):
     signature_wrong = "signature_wrong"
     signer_unknown = "signer_unknown"
     replay_differs = "replay_differs"
+    rules_differ = "rules_differ"
 
 
 class Finding(NamedTuple):
@@ -110,27 +108,22 @@ def story(store: Store, manifest: Manifest) -> Story:
     return Story.read(store.get(manifest.file))
 
 
-def replayer(ring: KeyRing, **options: Any) -> Replayer:
-    """Replays histories on today's code.
+async def check_replay(ring: KeyRing, told: Story) -> AsyncIterator[Finding]:
+    """Where today's code would have done something else than the history says.
 
     Without the sandbox, which only guards against code that is not deterministic: the tests run
     every workflow inside it, and an archive is read twice as fast without.
     """
-    return Replayer(
-        workflows=[ServiceRequestWorkflow],
-        plugins=[plugin(ring)],
-        workflow_runner=UnsandboxedWorkflowRunner(),
-        **options,
-    )
-
-
-async def check_replay(replayer: Replayer, told: Story) -> AsyncIterator[Finding]:
-    """Where today's code would have done something else than the history says."""
+    watcher = Watcher()
+    replayer = watching_replayer(ring, watcher)
     for run in told.runs:
         result = await replayer.replay_workflow(run, raise_on_replay_failure=False)
         if result.replay_failure is not None:
             detail = " ".join(str(result.replay_failure).split())[:500]
             yield Finding(Fault.replay_differs, told.number, detail)
+            continue
+        for difference in await differences(run, watcher.deeds[run.run_id], ring):
+            yield Finding(Fault.rules_differ, told.number, str(difference))
 
 
 def _filed(store: Store, month: str) -> Iterator[str]:

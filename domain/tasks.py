@@ -1,5 +1,6 @@
 """What the workflow asks of the outside: the inputs and results of its activities."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
@@ -26,11 +27,21 @@ class Search(State):
     offer: int
     asked_before: list[str]
 
+    @property
+    def digest(self) -> str:
+        """Tells one search from another; the request as a whole is too much to count."""
+        return _digest(self.model_dump_json(exclude={"request"}))
+
 
 class Found(State):
-    """The engineer who is offered the work; None: nobody fits."""
+    """The engineer who is offered the work; None: nobody fits.
+
+    Attributes:
+        asked: the digest of the search, so that the history shows what was searched for.
+    """
 
     engineer: str | None = None
+    asked: str = ""
 
 
 class WriteDown(State):
@@ -40,6 +51,13 @@ class WriteDown(State):
     entries: list[Entry]
     messages: list[Tell]
     at: datetime
+
+    @property
+    def digest(self) -> str:
+        """Tells apart what is written: lines and messages."""
+        # Defaults do not count, so that a new field with one leaves old digests as they are.
+        effects = (*self.entries, *self.messages)
+        return _digest(*(effect.model_dump_json(exclude_defaults=True) for effect in effects))
 
     @classmethod
     def of(cls, request: ServiceRequest, effects: Sequence[Effect], at: datetime) -> Self:
@@ -53,6 +71,16 @@ class WriteDown(State):
 
 
 class Written(State):
-    """The numbers newly given to forms, by the form's key (`WO/1`)."""
+    """The numbers newly given to forms, by the form's key (`WO/1`).
+
+    Attributes:
+        asked: the digest of what was written down, so that the history shows it.
+    """
 
     numbers: dict[str, str] = {}
+    asked: str = ""
+
+
+def _digest(*texts: str) -> str:
+    """Short, because it stays in the history."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]

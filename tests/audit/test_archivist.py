@@ -13,7 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 from audit.archivist import Archivist
 from audit.manifests import Manifest, public_key
 from audit.store import Store
-from audit.verification import Finding, check_month, check_replay, months, replayer, story
+from audit.verification import Finding, check_month, check_replay, months, story
 from domain.policy import Policy
 from records import chain
 from tests.databases import RING
@@ -81,7 +81,7 @@ async def test_a_closed_request_is_archived_with_every_run_of_its_history(
     assert told.events == manifest.events > 20
     last: WorkflowHistory = await desk.handle.fetch_history()
     assert told.runs[-1].to_json_dict() == last.to_json_dict()
-    assert [f async for f in check_replay(replayer(RING), told)] == []
+    assert [f async for f in check_replay(RING, told)] == []
     assert await archivist.archive_all() == 0
     await open_still.handle.terminate()
 
