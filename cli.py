@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -11,7 +12,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from domain.policy import PolicyError
-from domain.values import Duration
+from domain.values import Duration, Moment
 from domain.vocabulary import Role
 from runtime.settings import Settings
 from runtime.trouble import Trouble
@@ -37,6 +38,13 @@ def _role(word: str) -> Role:
         return Role(word)
     except ValueError:
         raise typer.BadParameter(f"{word!r} is not a role; use one of {', '.join(Role)}") from None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return TypeAdapter(Moment).validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter(f"{text!r} is no time; write 2026-11-20T09:00+08:00") from None
 
 
 def _duration(text: str) -> Duration:
@@ -241,6 +249,73 @@ def audit_verify(
             typer.echo(line)
     if found.findings:
         raise typer.Exit(1)
+
+
+@audit.command("show")
+def audit_show(
+    number: Annotated[str, typer.Argument(metavar="CR…")],
+    at: Annotated[
+        Any, typer.Option(parser=_moment, metavar="TIME", help="2026-11-20T09:00+08:00.")
+    ] = None,
+) -> None:
+    """Print a request exactly as it stood at a moment, and what was due then."""
+    import json
+    from datetime import UTC
+
+    from audit.time_travel import CannotReplay, NotYet, as_it_stood
+    from domain.view import obligations, view
+    from runtime.keys import key_ring
+
+    settings = _settings()
+    story = _story(settings, number)
+    moment = at or datetime.now(UTC)
+    try:
+        request = asyncio.run(as_it_stood(key_ring(settings), story, moment))
+    except (NotYet, CannotReplay) as error:
+        raise Trouble(str(error)) from None
+    shown = {"request": view(request, moment), "obligations": obligations(request, moment)}
+    typer.echo(json.dumps(shown, ensure_ascii=False, indent=1))
+
+
+@audit.command("export")
+def audit_export(number: Annotated[str, typer.Argument(metavar="CR…")]) -> None:
+    """Print the raw history of a request, payloads sealed as the server keeps them."""
+    import json
+
+    typer.echo(json.dumps(_story(_settings(), number).as_json(), indent=1, sort_keys=True))
+
+
+def _story(settings: Settings, number: str) -> Any:
+    """The history, from the archive or from the server."""
+    from temporalio.service import RPCError
+
+    from audit.histories import HistoryGone, NoHistory
+    from audit.sources import story_of
+    from audit.store import Missing, Store
+    from records.engine import open_engine
+    from runtime import preflight
+    from runtime.temporal import connect
+    from runtime.up import as_started
+
+    preflight.reachable_database(settings)
+    found = as_started(settings)
+
+    async def story() -> Any:
+        client = await connect(found, lazy=True)
+        engine = open_engine(settings.database)
+        return await story_of(engine, client, Store(settings.archive), number)
+
+    try:
+        return asyncio.run(story())
+    except HistoryGone:
+        raise Trouble(f"Neither the archive nor the server has a history of {number}") from None
+    except (Missing, NoHistory):
+        raise Trouble(
+            f"The archived history of {number} cannot be read",
+            f"aftersales audit verify {number} says why",
+        ) from None
+    except (RPCError, RuntimeError):
+        raise preflight.no_temporal(found) from None
 
 
 @audit.command("key")

@@ -26,6 +26,7 @@ ABOUT: dict[str, Any] = {
         {"name": "requests", "description": "Service requests 服务请求"},
         {"name": "events", "description": "What happened, reported by people and systems"},
         {"name": "details", "description": "Timeline, clocks, obligations and forms of a request"},
+        {"name": "audit", "description": "How requests stood, and whether their histories hold"},
         {"name": "codec", "description": "What histories say, for Temporal's own pages"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
@@ -202,6 +203,19 @@ READY = operation(
     "Whether database, Temporal and a worker are there",
     {200: ("All are there", None)},
     ("not_ready",),
+)
+
+_HISTORY = ("history_gone", "history_unusable", "temporal_unavailable")
+AUDIT_STATE = _detail(
+    "getRequestAt",
+    "The request as it stood at a moment",
+    shown.ShownMoment,
+    "validation_failed",
+    *_HISTORY,
+)
+AUDIT_HISTORY = _detail("getHistory", "The raw history", shown.ShownHistory, *_HISTORY)
+AUDIT_VERIFICATION = _detail(
+    "getVerification", "Whether the history holds", shown.ShownVerification, *_HISTORY
 )
 
 _PAYLOADS: dict[str, Any] = {

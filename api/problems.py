@@ -80,6 +80,14 @@ KINDS: dict[str, Kind] = {
         ("No such form", "表单不存在"),
         ("The service request has no such form.", "该服务请求没有这份表单。"),
     ),
+    "history_gone": Kind(
+        404,
+        ("No history", "没有历史记录"),
+        (
+            "Neither the archive nor the workflow server has the history of this request.",
+            "归档和流程服务器中都没有该服务请求的历史记录。",
+        ),
+    ),
     "method_not_allowed": Kind(
         405,
         ("Method not allowed", "不支持该方法"),
@@ -140,6 +148,14 @@ KINDS: dict[str, Kind] = {
         (
             "This Idempotency-Key was already used with another body.",
             "该 Idempotency-Key 已用于内容不同的请求。",
+        ),
+    ),
+    "history_unusable": Kind(
+        409,
+        ("History unusable", "历史记录不可用"),
+        (
+            "The history cannot be read or replayed; its verification says why.",
+            "历史记录无法读取或重放，原因见验证结果。",
         ),
     ),
     "internal_error": Kind(

@@ -248,3 +248,47 @@ class ShownObligations(State):
     """Obligations in the order in which they fire, broken ones first."""
 
     items: list[ShownObligation]
+
+
+class ShownMoment(State):
+    """A request as it stood at a moment, and what was due then."""
+
+    at: datetime
+    request: ServiceRequest
+    obligations: list[ShownObligation]
+
+
+class ShownRun(State):
+    """One run of a workflow: the events as Temporal exports them, payloads sealed."""
+
+    run: str
+    history: dict[str, object]
+
+
+class ShownHistory(State):
+    """The whole history of a request."""
+
+    number: str
+    runs: list[ShownRun]
+
+
+class ShownFinding(State):
+    """One thing that is wrong, and where."""
+
+    fault: str
+    where: str
+    detail: str
+
+
+class ShownVerification(State):
+    """What the verification of one request found; the manifest's facts once it is archived."""
+
+    archived: bool
+    number: str
+    verdict: Literal["sound", "faulty"]
+    findings: list[ShownFinding]
+    events: int | None = None
+    sha256: str | None = None
+    policy_version: str | None = None
+    builds: list[str] | None = None
+    closed_at: datetime | None = None

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from audit.histories import HistoryGone, StillRunning, Story, fetch
+from audit.histories import HistoryGone, Story, fetch, is_running
 from audit.manifests import BEGINNING, Head, Manifest, public_key
 from audit.store import Missing, Store
 from records import chain, tables
@@ -97,9 +97,9 @@ class Archivist:
 
     async def _archive_one(self, closed: tables.Archive) -> bool:
         try:
+            if await is_running(self._client, closed.number):
+                return False  # Its last workflow task is still to come.
             story = await fetch(self._client, closed.number)
-        except StillRunning:
-            return False  # Its last workflow task is still to come.
         except HistoryGone:
             if closed.number not in self._gone:
                 log.error("history_gone", number=closed.number)

@@ -9,10 +9,6 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
 
-class StillRunning(Exception):
-    """A request that is not closed has no history to archive yet."""
-
-
 class HistoryGone(Exception):
     """The server does not have the history, or not any more."""
 
@@ -51,13 +47,15 @@ class Story:
             )
         )
 
+    def as_json(self) -> dict[str, Any]:
+        """The events in JSON types, payloads still sealed."""
+        runs = [{"run": run.run_id, "history": run.to_json_dict()} for run in self.runs]
+        return {"number": self.number, "runs": runs}
+
     def written(self) -> bytes:
         """The file's content: always the same for the same history."""
-        runs = [{"run": run.run_id, "history": run.to_json_dict()} for run in self.runs]
         # Sorted: a map of protobuf's has no order of its own.
-        content = json.dumps(
-            {"number": self.number, "runs": runs}, sort_keys=True, separators=(",", ":")
-        )
+        content = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
         return gzip.compress(content.encode(), compresslevel=6, mtime=0)
 
     @classmethod
@@ -79,18 +77,29 @@ class Story:
             raise NoHistory(f"no history in this file ({type(error).__name__})") from None
 
 
-async def fetch(client: Client, number: str) -> Story:
-    """The history of a closed request, every run of it.
+async def is_running(client: Client, number: str) -> bool:
+    """Whether the request's workflow still runs.
 
     Raises:
-        StillRunning: it is not closed.
+        HistoryGone: the server does not know it any more.
+        temporalio.service.RPCError: the server did not answer.
+    """
+    try:
+        described = await client.get_workflow_handle(number).describe()
+    except RPCError as error:
+        raise _gone(error, number) from None
+    return described.status is WorkflowExecutionStatus.RUNNING
+
+
+async def fetch(client: Client, number: str) -> Story:
+    """The history of a request as far as it goes, every run of it.
+
+    Raises:
         HistoryGone: the server does not have it any more.
         temporalio.service.RPCError: the server did not answer.
     """
     try:
         described = await client.get_workflow_handle(number).describe()
-        if described.status is WorkflowExecutionStatus.RUNNING:
-            raise StillRunning(number)
         run = described.raw_description.workflow_execution_info.first_run_id
         runs = []
         while run:
@@ -99,10 +108,12 @@ async def fetch(client: Client, number: str) -> Story:
             runs.append(WorkflowHistory(number, history.events))
             run = _continued_as(history)
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise HistoryGone(number) from None
-        raise
+        raise _gone(error, number) from None
     return Story(number, tuple(runs))
+
+
+def _gone(error: RPCError, number: str) -> Exception:
+    return HistoryGone(number) if error.status is RPCStatusCode.NOT_FOUND else error
 
 
 def _continued_as(history: WorkflowHistory) -> str:

@@ -52,11 +52,11 @@ class Inspection:
                 {
                     **verdict.manifest.model_dump(mode="json"),
                     "verdict": "faulty" if verdict.findings else "sound",
-                    "findings": [_plain(finding) for finding in verdict.findings],
+                    "findings": [plain(finding) for finding in verdict.findings],
                 }
                 for verdict in self.verdicts
             ],
-            "findings": [_plain(finding) for finding in self.stray],
+            "findings": [plain(finding) for finding in self.stray],
             "sound": not self.findings,
         }
         return json.dumps(content, ensure_ascii=False, indent=1)
@@ -128,5 +128,6 @@ def _told(finding: Finding) -> str:
     return f"{finding.fault}: {finding.detail}"
 
 
-def _plain(finding: Finding) -> dict[str, str]:
+def plain(finding: Finding) -> dict[str, str]:
+    """A finding in JSON types."""
     return {"fault": finding.fault.value, "where": finding.where, "detail": finding.detail}

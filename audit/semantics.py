@@ -87,7 +87,8 @@ class Watcher(WorkflowRunner):
             # Now, because what is sent on will be sealed in place.
             for command in completion.successful.commands:
                 deeds.update(_done(command, len(deeds)))
-            if self._on_activation is not None:
+            # Being dropped from the cache is an activation too, at no time at all.
+            if self._on_activation is not None and act.HasField("timestamp"):
                 moment = act.timestamp.ToDatetime(tzinfo=UTC)
                 self._on_activation(run, moment, instance._object)  # type: ignore[attr-defined]
             return completion

@@ -63,6 +63,12 @@ def months(engine: Engine) -> list[tuple[str, int, int]]:
         return [(month, count, last) for month, count, last in session.exec(counted)]
 
 
+def of(engine: Engine, number: str) -> Manifest | None:
+    """The manifest of a request; None: its history is not archived."""
+    with reading(engine) as session:
+        return session.exec(select(Manifest).where(Manifest.number == number)).first()
+
+
 def get(engine: Engine, seq: int) -> Manifest:
     """The manifest at this place."""
     with reading(engine) as session:

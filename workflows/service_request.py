@@ -188,6 +188,11 @@ class ServiceRequestWorkflow:
         """The whole request, for comparing it with the records."""
         return self._request
 
+    @property
+    def request(self) -> ServiceRequest:
+        """The whole request, for those who replay a history."""
+        return self._request
+
     # --- what must be done --------------------------------------------------------------------
 
     async def _wait_for_news_or_the_next_deadline(self) -> None:

@@ -1,0 +1,132 @@
+"""The auditor's questions: how a request stood, what its history says, whether all of it holds."""
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from typing import Annotated, TypeVar
+
+import structlog
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import JSONResponse, Response
+from temporalio.service import RPCError
+
+from api import openapi
+from api.access import needs
+from api.problems import RETRY_SOON, FieldError, Problem
+from api.reading import recorded
+from api.services import Served, Services, now
+from audit import inspection
+from audit.histories import HistoryGone, NoHistory, Story
+from audit.manifests import public_key
+from audit.sources import manifest_of, story_of
+from audit.store import Missing, Store
+from audit.time_travel import CannotReplay, NotYet, as_it_stood
+from audit.verification import Finding, check_replay
+from domain.values import Moment, rfc3339
+from domain.view import obligations, view
+from records.sealing import KeyRing
+from runtime.keys import key_ring, signing_key
+from runtime.tokens import Principal, Scope
+
+log = structlog.get_logger("api")
+
+router = APIRouter(prefix="/v1/audit/requests/{number}", tags=["audit"])
+
+Auditor = Annotated[Principal, Depends(needs(Scope.audit))]
+T = TypeVar("T")
+
+
+@router.get("", **openapi.AUDIT_STATE)
+async def get_state_at(
+    services: Served,
+    caller: Auditor,
+    number: str,
+    at: Annotated[Moment | None, Query(description="The moment; left out: now.")] = None,
+) -> Response:
+    """Show the request exactly as it stood at a moment: stage, clocks, offers, what was due."""
+    moment = at or now()
+    story = await _story(services, caller, number, "state")
+    try:
+        request = await _apart(as_it_stood(_ring(services), story, moment))
+    except NotYet:
+        message = ("the request had not come in at that moment", "该时刻服务请求尚未受理")
+        raise Problem("validation_failed", errors=[FieldError("/at", message)]) from None
+    except CannotReplay:
+        raise Problem("history_unusable") from None
+    return JSONResponse(
+        {
+            "at": rfc3339(moment),
+            "request": view(request, moment),
+            "obligations": obligations(request, moment),
+        }
+    )
+
+
+@router.get("/history", **openapi.AUDIT_HISTORY)
+async def get_history(services: Served, caller: Auditor, number: str) -> Response:
+    """Give the raw history, every run of it, payloads sealed as the server keeps them."""
+    story = await _story(services, caller, number, "history")
+    return JSONResponse(await asyncio.to_thread(story.as_json))
+
+
+@router.get("/verification", **openapi.AUDIT_VERIFICATION)
+async def get_verification(services: Served, caller: Auditor, number: str) -> Response:
+    """Verify the request: its file, its place in the chain, and that it replays by the rules."""
+    await recorded(services, number)
+    log.info("audit_read", number=number, what="verification", by=f"{caller.role}/{caller.id}")
+    if await manifest_of(services.engine, number) is not None:
+        result = await _apart(
+            inspection.inspect(
+                Store(services.settings.archive),
+                _ring(services),
+                [public_key(signing_key(services.settings))],
+                number=number,
+            )
+        )
+        content = json.loads(result.as_json())
+        (shown,) = content["requests"] or [{"number": number, "verdict": "faulty"}]
+        shown["findings"] = [*shown.get("findings", []), *content["findings"]]
+        return JSONResponse({"archived": True, **shown})
+    story = await _story(services, caller, number, "verification")
+    findings = await _apart(_replayed(_ring(services), story))
+    return JSONResponse(
+        {
+            "archived": False,
+            "number": number,
+            "events": story.events,
+            "verdict": "faulty" if findings else "sound",
+            "findings": [inspection.plain(finding) for finding in findings],
+        }
+    )
+
+
+async def _story(services: Services, caller: Principal, number: str, what: str) -> Story:
+    await recorded(services, number)
+    log.info("audit_read", number=number, what=what, by=f"{caller.role}/{caller.id}")
+    try:
+        return await story_of(
+            services.engine, services.client, Store(services.settings.archive), number
+        )
+    except HistoryGone:
+        raise Problem("history_gone") from None
+    except (Missing, NoHistory):
+        raise Problem("history_unusable") from None
+    except (RPCError, RuntimeError):
+        raise Problem("temporal_unavailable", headers=RETRY_SOON) from None
+
+
+async def _replayed(ring: KeyRing, story: Story) -> list[Finding]:
+    return [finding async for finding in check_replay(ring, story)]
+
+
+async def _apart(work: Awaitable[T]) -> T:
+    """Do it in a thread with a loop of its own: a replay would hold up every other call."""
+
+    async def done() -> T:
+        return await work
+
+    return await asyncio.to_thread(asyncio.run, done())
+
+
+def _ring(services: Services) -> KeyRing:
+    return key_ring(services.settings)

@@ -1,0 +1,32 @@
+"""Where a history is found: in the archive once the request is closed, on the server until then."""
+
+import asyncio
+
+from sqlalchemy import Engine
+from temporalio.client import Client
+
+from audit.histories import Story, fetch
+from audit.manifests import Manifest
+from audit.store import Store
+from records import chain
+
+
+async def manifest_of(engine: Engine, number: str) -> Manifest | None:
+    """The manifest of an archived request; None: it is not archived, or not yet."""
+    row = await asyncio.to_thread(chain.of, engine, number)
+    return Manifest.model_validate_json(row.content) if row else None
+
+
+async def story_of(engine: Engine, client: Client, store: Store, number: str) -> Story:
+    """The history of a request as far as it goes.
+
+    Raises:
+        HistoryGone: neither the archive nor the server has it.
+        Missing: the archive should have it, and has not.
+        NoHistory: the archive's file holds none.
+        temporalio.service.RPCError: the server did not answer.
+    """
+    manifest = await manifest_of(engine, number)
+    if manifest is None:
+        return await fetch(client, number)
+    return Story.read(await asyncio.to_thread(store.get, manifest.file))

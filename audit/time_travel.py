@@ -1,0 +1,43 @@
+"""The request exactly as it stood at a moment: what was known then, and what was due."""
+
+from datetime import datetime
+
+from audit.histories import Story
+from audit.semantics import Watcher, watching_replayer
+from domain.request import ServiceRequest
+from records.sealing import KeyRing
+from workflows.service_request import ServiceRequestWorkflow
+
+
+class NotYet(LookupError):
+    """At that moment the request had not come in."""
+
+
+class CannotReplay(Exception):
+    """Today's code cannot replay the history as far as that moment."""
+
+
+async def as_it_stood(ring: KeyRing, told: Story, moment: datetime) -> ServiceRequest:
+    """The request at `moment`, from its history alone.
+
+    What the platform had not noticed by then, it is not shown to have known.
+
+    Raises:
+        NotYet: it had not come in.
+        CannotReplay: the code would have done something else.
+    """
+    stood: ServiceRequest | None = None
+
+    def remember(run: str, now: datetime, workflow: ServiceRequestWorkflow) -> None:
+        nonlocal stood
+        if now <= moment:
+            stood = workflow.request.model_copy(deep=True)
+
+    replayer = watching_replayer(ring, Watcher(remember))
+    for run in told.runs:
+        result = await replayer.replay_workflow(run, raise_on_replay_failure=False)
+        if result.replay_failure is not None:
+            raise CannotReplay(" ".join(str(result.replay_failure).split())[:500])
+    if stood is None:
+        raise NotYet(f"{told.number} had not come in at {moment.isoformat()}")
+    return stood
