@@ -222,7 +222,7 @@ def audit_verify(
     from audit.manifests import MONTH
     from audit.manifests import public_key as public_half
     from audit.store import Store
-    from runtime.keys import key_ring, signing_key
+    from runtime.keys import signing_key, written_ring
 
     if (number is None) == (month is None):
         raise typer.BadParameter("give a request's number, or --month")
@@ -234,7 +234,7 @@ def audit_verify(
     found = asyncio.run(
         inspection.inspect(
             Store(settings.archive),
-            key_ring(settings),
+            written_ring(settings),
             keys,
             number=number,
             month=month,
@@ -316,6 +316,50 @@ def _story(settings: Settings, number: str) -> Any:
         ) from None
     except (RPCError, RuntimeError):
         raise preflight.no_temporal(found) from None
+
+
+@audit.command("replay")
+def audit_replay(
+    sample: Annotated[int, typer.Option(min=1, help="How many runs, chosen at random.")] = 500,
+    since: Annotated[
+        Any, typer.Option(parser=_moment, metavar="TIME", help="Only those begun since then.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many at once; default: one per core.")
+    ] = None,
+) -> None:
+    """Replay what the server really holds on this build: the gate before a deployment."""
+    from temporalio.service import RPCError
+
+    from audit import rehearsal
+    from runtime import preflight
+    from runtime.keys import written_ring
+    from runtime.temporal import connect
+    from runtime.up import as_started
+
+    settings = as_started(_settings())
+
+    async def rehearse() -> tuple[int, int]:
+        client = await connect(settings)
+        runs = await rehearsal.sample(client, sample, since)
+        replayed = differing = 0
+        async for number, findings in rehearsal.rehearse(
+            client, runs, written_ring(settings), processes
+        ):
+            replayed += 1
+            differing += bool(findings)
+            for finding in findings:
+                typer.echo(f"{number}: {finding.fault}: {finding.detail}")
+        return replayed, differing
+
+    try:
+        replayed, differing = asyncio.run(rehearse())
+    except (RPCError, RuntimeError):
+        raise preflight.no_temporal(settings) from None
+    typer.echo(f"{replayed} runs replayed, {differing} differ.")
+    typer.echo(f"共重放 {replayed} 次运行，{differing} 次不一致。")
+    if differing:
+        raise typer.Exit(1)
 
 
 @audit.command("key")

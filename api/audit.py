@@ -25,7 +25,7 @@ from audit.verification import Finding, check_replay
 from domain.values import Moment, rfc3339
 from domain.view import obligations, view
 from records.sealing import KeyRing
-from runtime.keys import key_ring, signing_key
+from runtime.keys import key_ring, signing_key, written_ring
 from runtime.tokens import Principal, Scope
 
 log = structlog.get_logger("api")
@@ -78,7 +78,7 @@ async def get_verification(services: Served, caller: Auditor, number: str) -> Re
         result = await _apart(
             inspection.inspect(
                 Store(services.settings.archive),
-                _ring(services),
+                written_ring(services.settings),
                 [public_key(signing_key(services.settings))],
                 number=number,
             )

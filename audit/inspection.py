@@ -1,7 +1,7 @@
 """`aftersales audit verify`: the archive inspected, and what was found told to a person."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from audit.manifests import Manifest
+from audit.parallel import check_all, from_store
 from audit.store import Store
 from audit.verification import (
     Finding,
@@ -19,6 +20,9 @@ from audit.verification import (
     story,
 )
 from records.sealing import KeyRing
+
+FEW = 10
+"""So many are sooner replayed here than other processes are started."""
 
 
 @dataclass
@@ -64,7 +68,7 @@ class Inspection:
 
 async def inspect(
     store: Store,
-    ring: KeyRing,
+    ring: str,
     keys: Sequence[str],
     *,
     number: str | None = None,
@@ -74,6 +78,7 @@ async def inspect(
     """Inspect one request or one month: files, chain, signature, and each history replayed.
 
     Args:
+        ring: the key ring in writing.
         keys: the public keys that may have signed.
         console: where progress is shown, if it is a terminal.
     """
@@ -86,16 +91,20 @@ async def inspect(
             result.verdicts[-1].findings.append(each)
         else:
             result.stray.append(each)
-    whole = [verdict for verdict in result.verdicts if not verdict.findings]
+    whole = {v.manifest.number: v for v in result.verdicts if not v.findings}
+    if len(whole) <= FEW:
+        read = KeyRing.read(ring)
+        for verdict in whole.values():
+            told = story(store, verdict.manifest)
+            verdict.findings += [finding async for finding in check_replay(read, told)]
+        return result
+    files = [(number, from_store(store.url, v.manifest.file)) for number, v in whole.items()]
     with Progress(console=console, disable=console is None or not console.is_terminal) as progress:
-        for verdict in progress.track(whole, description="Replaying 重放"):
-            verdict.findings += [f async for f in _replayed(store, ring, verdict.manifest)]
+        bar = progress.add_task("Replaying 重放", total=len(files))
+        async for number, findings in check_all(files, ring):
+            whole[number].findings += findings
+            progress.advance(bar)
     return result
-
-
-async def _replayed(store: Store, ring: KeyRing, manifest: Manifest) -> AsyncIterator[Finding]:
-    async for finding in check_replay(ring, story(store, manifest)):
-        yield finding
 
 
 def table(result: Inspection) -> Table:

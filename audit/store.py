@@ -18,6 +18,7 @@ class Store:
     """
 
     def __init__(self, url: str, **options: object) -> None:
+        self.url = url
         if url.startswith("file:") or "://" not in url:
             options = {"auto_mkdir": True, **options}
         self._files, self._root = fsspec.core.url_to_fs(url, **options)

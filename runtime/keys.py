@@ -23,12 +23,16 @@ def key_ring(settings: Settings) -> KeyRing:
     Raises:
         Trouble: `AFTERSALES_DATA_KEYS` cannot be used.
     """
-    given = settings.data_keys.get_secret_value() if settings.data_keys else ""
-    text = given or kept(settings.data_dir / "keys" / "data.keys", lambda: KeyRing.make("first"))
     try:
-        return KeyRing.read(text)
+        return KeyRing.read(written_ring(settings))
     except BadRing as error:
         raise Trouble("The setting AFTERSALES_DATA_KEYS is wrong", str(error)) from None
+
+
+def written_ring(settings: Settings) -> str:
+    """The same ring in writing, for another process of ours."""
+    given = settings.data_keys.get_secret_value() if settings.data_keys else ""
+    return given or kept(settings.data_dir / "keys" / "data.keys", lambda: KeyRing.make("first"))
 
 
 def signing_key(settings: Settings) -> Ed25519PrivateKey:

@@ -12,11 +12,12 @@ from temporalio.testing import WorkflowEnvironment
 
 from audit.archivist import Archivist
 from audit.manifests import Manifest, public_key
+from audit.rehearsal import Run, rehearse, sample
 from audit.store import Store
 from audit.verification import Finding, check_month, check_replay, months, story
 from domain.policy import Policy
 from records import chain
-from tests.databases import RING
+from tests.databases import RING, RING_TEXT
 from tests.desk import Desk, open_desk
 
 pytestmark = pytest.mark.server
@@ -84,6 +85,20 @@ async def test_a_closed_request_is_archived_with_every_run_of_its_history(
     assert [f async for f in check_replay(RING, told)] == []
     assert await archivist.archive_all() == 0
     await open_still.handle.terminate()
+
+
+async def test_a_build_is_rehearsed_on_what_the_server_holds(
+    live_worker: WorkflowEnvironment, engine: Engine, standard: Policy
+) -> None:
+    began = datetime.now(UTC)
+    desk = await closed(live_worker, engine, standard)
+    runs: list[Run] = []
+    while len(runs) < 2:  # The list of workflows follows a little later.
+        runs = await sample(live_worker.client, 50, began)
+    assert {run.number for run in runs} == {desk.number}
+    assert len(await sample(live_worker.client, 1, began)) == 1
+    found = [each async for each in rehearse(live_worker.client, runs, RING_TEXT, 1)]
+    assert found == [(desk.number, []), (desk.number, [])]
 
 
 async def test_two_archivists_make_one_chain(

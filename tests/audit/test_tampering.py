@@ -18,7 +18,7 @@ from audit.inspection import inspect, lines
 from audit.manifests import BEGINNING, Head, Manifest, public_key
 from audit.store import Store
 from audit.verification import Fault, Finding, check_month, check_one
-from tests.databases import RING
+from tests.databases import RING_TEXT
 
 GOLDENS = sorted((Path(__file__).parents[1] / "workflow" / "histories" / "v1").glob("*.json"))
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
@@ -241,13 +241,13 @@ def test_a_month_that_is_over_must_be_signed(archive: Archive) -> None:
 async def test_an_inspection_replays_what_is_whole_and_names_what_is_not(archive: Archive) -> None:
     victim, sound = archive.manifests[1], archive.manifests[2]
     archive.path(victim.file).unlink()
-    found = await inspect(archive.store, RING, [public_key(KEY)], month=MONTH)
+    found = await inspect(archive.store, RING_TEXT, [public_key(KEY)], month=MONTH)
     told = json.loads(found.as_json())
     verdicts = {each["number"]: each["verdict"] for each in told["requests"]}
     assert (verdicts[victim.number], verdicts[sound.number]) == ("faulty", "sound")
     assert told["sound"] is False
     assert list(lines(found))[-1].startswith("6 requests, 1 faults.")
-    one = await inspect(archive.store, RING, [public_key(KEY)], number=sound.number)
+    one = await inspect(archive.store, RING_TEXT, [public_key(KEY)], number=sound.number)
     assert json.loads(one.as_json())["sound"] is True
 
 
@@ -267,7 +267,7 @@ async def test_a_history_that_the_code_would_not_have_written_is_found(archive: 
     archive.rebind(place)
     archive.sign(KEY)
     number = archive.manifests[place].number
-    found = await inspect(archive.store, RING, [public_key(KEY)], number=number)
+    found = await inspect(archive.store, RING_TEXT, [public_key(KEY)], number=number)
     assert [finding.fault for finding in found.findings] == [Fault.replay_differs]
 
 

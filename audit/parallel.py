@@ -1,0 +1,92 @@
+"""Histories checked on every core, a few in memory at a time."""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+from audit.histories import Story
+from audit.store import Store
+from audit.verification import Finding, check_replay
+from records.sealing import KeyRing
+
+Source = Callable[[], bytes]
+"""Gives a history's file; called in another process, so that the file crosses over only once."""
+
+AHEAD = 2
+"""How many histories wait for each core."""
+
+_ring: KeyRing
+
+
+def from_store(url: str, file: str) -> Source:
+    """A history in the archive."""
+    return partial(_read, url, file)
+
+
+def in_hand(story: Story) -> Source:
+    """A history already fetched."""
+    return partial(bytes, story.written())
+
+
+async def check_all(
+    sources: AsyncIterator[tuple[str, Source]] | Iterable[tuple[str, Source]],
+    ring: str,
+    processes: int | None = None,
+) -> AsyncIterator[tuple[str, list[Finding]]]:
+    """The findings of each history under its name, in whatever order they are ready.
+
+    Args:
+        ring: the key ring in writing.
+        processes: how many; default: one per core.
+    """
+    count = processes or os.cpu_count() or 1
+    # Not forked: the SDK's core has threads of its own, which a fork would leave behind.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, context, _begin, (ring,)) as pool:
+        loop = asyncio.get_running_loop()
+        under_way: dict[asyncio.Future[list[Finding]], str] = {}
+        async for name, source in _each(sources):
+            under_way[loop.run_in_executor(pool, _check, source)] = name
+            while len(under_way) >= count * AHEAD:
+                for each in await _some(under_way):
+                    yield each
+        while under_way:
+            for each in await _some(under_way):
+                yield each
+
+
+async def _some(
+    under_way: dict[asyncio.Future[list[Finding]], str],
+) -> list[tuple[str, list[Finding]]]:
+    done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+    return [(under_way.pop(future), future.result()) for future in done]
+
+
+async def _each(
+    sources: AsyncIterator[tuple[str, Source]] | Iterable[tuple[str, Source]],
+) -> AsyncIterator[tuple[str, Source]]:
+    if isinstance(sources, AsyncIterator):
+        async for each in sources:
+            yield each
+    else:
+        for each in sources:
+            yield each
+
+
+def _read(url: str, file: str) -> bytes:
+    return Store(url).get(file)
+
+
+def _begin(ring: str) -> None:
+    global _ring
+    _ring = KeyRing.read(ring)
+
+
+def _check(source: Source) -> list[Finding]:
+    async def checked() -> list[Finding]:
+        return [finding async for finding in check_replay(_ring, Story.read(source()))]
+
+    return asyncio.run(checked())
