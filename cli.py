@@ -129,12 +129,13 @@ def migrate() -> None:
     from records.engine import migrate as run
     from records.engine import open_engine
     from runtime import preflight
+    from runtime.keys import key_ring
 
     settings = _settings()
     if settings.database_url is None:
         preflight.folder(settings)
     preflight.database(settings)
-    run(open_engine(settings.database))
+    run(open_engine(settings.database, key_ring(settings)))
     typer.echo("The database is up to date.")
 
 

@@ -2,6 +2,12 @@
 
 import re
 
+HIDDEN = "***"
+PHONE = re.compile(
+    r"(?<![A-Za-z0-9.])(?:\+?86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?![A-Za-z0-9]|\.\d)"
+)
+EMAIL = re.compile(r"[^\s@\"'<>=:,]+@[^\s@\"'<>,]+\.[A-Za-z]{2,}")
+
 
 def mask_name(name: str) -> str:
     """`张三丰` → `张*`."""
@@ -26,3 +32,8 @@ def mask_address(address: str) -> str:
     """`上海市浦东新区世纪大道1号` → `上海市浦东新区***`: at most the district is left."""
     district = re.match(r"^.{2,9}?(?:区|县)|^.{2,5}?市", address)
     return f"{district.group() if district else address[:2]}***"
+
+
+def mask_text(text: str) -> str:
+    """What a person wrote, without the mobile numbers and e-mail addresses in it."""
+    return EMAIL.sub(HIDDEN, PHONE.sub(HIDDEN, text))

@@ -32,6 +32,30 @@ class Unsealable(Exception):
     """A sealed text that does not open: its key is not in the ring, or it was tampered with."""
 
 
+class DataKey:
+    """A key for the data of one customer alone: what it sealed is lost for good when it is lost.
+
+    Args:
+        key: 32 bytes, by default fresh ones.
+    """
+
+    def __init__(self, key: bytes | None = None) -> None:
+        self.key = key or os.urandom(KEY_BYTES)
+        self._cipher = AESGCM(self.key)
+
+    def seal(self, plain: bytes, about: str) -> str:
+        """Seal `plain`; it opens only with the same `about` (such as `form/CR20240520-001`)."""
+        return _sealed(self._cipher, plain, about)
+
+    def open(self, sealed: str, about: str) -> bytes:
+        """What was sealed.
+
+        Raises:
+            Unsealable: it does not open.
+        """
+        return _opened(self._cipher, sealed, about)
+
+
 class KeyRing:
     """The keys that personal data and secrets are sealed with.
 
@@ -81,9 +105,7 @@ class KeyRing:
 
     def seal(self, plain: bytes, about: str) -> str:
         """Seal `plain`; it opens only with the same `about` (such as `customer/7`)."""
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._ciphers[self.current].encrypt(nonce, plain, about.encode())
-        return f"{self.current}.{base64.urlsafe_b64encode(sealed).decode()}"
+        return f"{self.current}.{_sealed(self._ciphers[self.current], plain, about)}"
 
     def open(self, sealed: str, about: str) -> bytes:
         """What was sealed.
@@ -94,13 +116,7 @@ class KeyRing:
         name = self.key_of(sealed)
         if name not in self._ciphers:
             raise Unsealable(f"the key {name!r} is not in the ring")
-        try:
-            raw = base64.urlsafe_b64decode(sealed.partition(".")[2])
-            return self._ciphers[name].decrypt(
-                raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], about.encode()
-            )
-        except (InvalidTag, ValueError):
-            raise Unsealable(f"it was not sealed for {about}, or was changed since") from None
+        return _opened(self._ciphers[name], sealed.partition(".")[2], about)
 
     @staticmethod
     def key_of(sealed: str) -> str:
@@ -111,3 +127,16 @@ class KeyRing:
         """A blind index: the same for the same text, and of no use to whoever lacks the key."""
         key = HKDF(SHA256(), KEY_BYTES, salt=None, info=about.encode()).derive(self._index_key)
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _sealed(cipher: AESGCM, plain: bytes, about: str) -> str:
+    nonce = os.urandom(_NONCE_BYTES)
+    return base64.urlsafe_b64encode(nonce + cipher.encrypt(nonce, plain, about.encode())).decode()
+
+
+def _opened(cipher: AESGCM, sealed: str, about: str) -> bytes:
+    try:
+        raw = base64.urlsafe_b64decode(sealed)
+        return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], about.encode())
+    except (InvalidTag, ValueError):
+        raise Unsealable(f"it was not sealed for {about}, or was changed since") from None

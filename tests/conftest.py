@@ -15,6 +15,7 @@ from records.engine import migrate, open_engine
 from records.seed import seed
 from runtime.settings import STANDARD_POLICY
 from runtime.temporal import DATA_CONVERTER, prepare
+from tests.databases import RING
 from worker import build_worker
 
 BIN = Path(sys.executable).parent
@@ -33,7 +34,7 @@ def standard() -> Policy:
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A seeded SQLite database for the workflow tests."""
-    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('records') / 'aftersales.db'}")
+    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('records') / 'aftersales.db'}", RING)
     migrate(engine)
     seed(engine)
     yield engine

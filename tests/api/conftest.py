@@ -21,6 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 from activities.registry import Activities
 from api.app import create_app
 from records.engine import migrate, open_engine
+from runtime.keys import key_ring
 from runtime.settings import Settings
 from runtime.temporal import DATA_CONVERTER, prepare
 from tests.api.caller import Caller
@@ -62,7 +63,7 @@ def settings(temporal: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def records(settings: Settings) -> Engine:
-    engine = open_engine(settings.database)
+    engine = open_engine(settings.database, key_ring(settings))
     migrate(engine)
     return engine
 

@@ -24,6 +24,7 @@ from records.seed import seed
 from records.tables import Notification
 from runtime.temporal import DATA_CONVERTER, prepare
 from tests.conftest import BIN
+from tests.databases import KEYS, RING
 from tests.desk import HAPPY_SCORES, Desk, open_desk, window
 from tests.workflow.replay import replay
 from workflows.messages import RECORD, Json
@@ -44,7 +45,7 @@ async def server() -> AsyncIterator[WorkflowEnvironment]:
 
 @pytest.fixture
 def own_engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'aftersales.db'}")
+    engine = open_engine(f"sqlite:///{tmp_path / 'aftersales.db'}", RING)
     migrate(engine)
     seed(engine)
     yield engine
@@ -62,6 +63,7 @@ def worker(env: WorkflowEnvironment, engine: Engine) -> Iterator["subprocess.Pop
             **os.environ,
             "AFTERSALES_TEMPORAL_ADDRESS": target,
             "AFTERSALES_DATABASE_URL": str(engine.url),
+            "AFTERSALES_DATA_KEYS": KEYS,
             "AFTERSALES_LOG_LEVEL": "warning",
         },
     )
