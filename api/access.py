@@ -43,21 +43,26 @@ async def principal(
 def _needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
     async def entitled(caller: Annotated[Principal, Depends(principal)]) -> Principal:
         if scope not in caller.scopes:
-            raise Problem(
-                "scope_missing",
-                facts={"role": _role(caller.role), "scope": scope.value},
-                headers={
-                    "WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
-                },
-            )
+            raise lacking(caller, scope)
         return caller
 
     return entitled
 
 
+def lacking(caller: Principal, scope: Scope) -> Problem:
+    """The problem of a caller who lacks this scope."""
+    return Problem(
+        "scope_missing",
+        facts={"role": _role(caller.role), "scope": scope.value},
+        headers={"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'},
+    )
+
+
 Creator = Annotated[Principal, Depends(_needs(Scope.create))]
 Reader = Annotated[Principal, Depends(_needs(Scope.read))]
 Reporter = Annotated[Principal, Depends(_needs(Scope.report))]
+Entitled = Annotated[Principal, Depends(_needs(Scope.personal))]
+Auditor = Annotated[Principal, Depends(_needs(Scope.audit))]
 
 
 def as_reported_by(caller: Principal, event: BaseEvent, now: datetime) -> BaseEvent:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, update
+from sqlalchemy import ColumnElement, Engine, func, update
 from sqlmodel import Session, col, select
 
 from domain.intake import Customer as Person
 from domain.intake import NewRequest
 from domain.masking import HIDDEN, mask_text
-from records.engine import forget_what_was_overwritten, ring_of, writing
+from records.engine import forget_what_was_overwritten, reading, ring_of, writing
 from records.geography import Place
 from records.sealing import DataKey, KeyRing, Unsealable
 from records.tables import Customer, Intake, Request
@@ -269,19 +269,37 @@ def rekey(engine: Engine) -> Rekeyed:
             after = rows[-1].id or after
 
 
+def check(engine: Engine) -> int:
+    """How many data keys another than the ring's current key wrapped.
+
+    Raises:
+        Unsealable: the latest customer's data does not open with this ring.
+    """
+    with reading(engine) as session:
+        there = select(Customer).where(col(Customer.data_key).is_not(None))
+        row = session.exec(there.order_by(col(Customer.id).desc()).limit(1)).first()
+        if row is not None and (key := key_of(session, row)) is not None:
+            known(row, key)
+        otherwise = _is_wrapped_otherwise(ring_of(session))
+        return session.exec(select(func.count()).select_from(Customer).where(otherwise)).one()
+
+
 def _wrapped_otherwise(session: Session, after: int) -> list[Customer]:
     """The next customers whose key another than the current one wrapped, each locked."""
-    prefix = f"{ring_of(session).current}."
-    # Not LIKE: it takes `_` for any letter, and on SQLite `a` for `A`.
-    name = func.substr(col(Customer.data_key), 1, len(prefix))
     wanted = (
         select(Customer)
-        .where(col(Customer.data_key).is_not(None), name != prefix, col(Customer.id) > after)
+        .where(_is_wrapped_otherwise(ring_of(session)), col(Customer.id) > after)
         .order_by(col(Customer.id))
         .limit(_AT_ONCE)
         .with_for_update()
     )
     return list(session.exec(wanted))
+
+
+def _is_wrapped_otherwise(ring: KeyRing) -> ColumnElement[bool]:
+    """Not by LIKE: it takes `_` for any letter, and on SQLite `a` for `A`. Erased is neither."""
+    prefix = f"{ring.current}."
+    return func.substr(col(Customer.data_key), 1, len(prefix)) != prefix
 
 
 def _about(index: str) -> str:

@@ -143,7 +143,11 @@ def forms_in(session: Session, number: str, *, personal: bool) -> list[StoredFor
 
 def form(engine: Engine, number: str, wanted: str, *, personal: bool = False) -> StoredForm | None:
     """One form of a request by its number, or the latest by its code (`SA-AP-003`)."""
-    of_request = forms(engine, number, personal=personal)
+    return wanted_form(forms(engine, number, personal=personal), wanted)
+
+
+def wanted_form(of_request: list[StoredForm], wanted: str) -> StoredForm | None:
+    """The one among a request's forms that is meant."""
     return next((form for form in reversed(of_request) if wanted in (form.number, form.code)), None)
 
 

@@ -21,13 +21,17 @@ about = structlog.contextvars.bound_contextvars
 PERSONAL = frozenset(
     [
         "address",
+        "body",
         "customer",
         "description",
         "email",
         "latitude",
         "longitude",
         "name",
+        "note",
+        "notes",
         "phone",
+        "proof",
         "remark",
         "signature",
         "text",
