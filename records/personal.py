@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, func, update
@@ -14,11 +15,11 @@ from sqlmodel import Session, col, select
 
 from domain.intake import Customer as Person
 from domain.intake import NewRequest
-from domain.masking import HIDDEN, mask_text
+from domain.masking import HIDDEN, forgotten, mask_text
 from records.engine import forget_what_was_overwritten, reading, ring_of, writing
 from records.geography import Place
 from records.sealing import DataKey, KeyRing, Unsealable
-from records.tables import Customer, Intake, Request
+from records.tables import Archive, Customer, Form, Intake, Request, Timeline
 
 ERASED = "erased"
 """Stands in place of what was destroyed where a column must hold something."""
@@ -211,8 +212,9 @@ def _with(content: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
 def erase(engine: Engine, number: str, now: datetime) -> Erased:
     """Erase the customer of this request, with all their requests, for good.
 
-    Their key is destroyed and their phone number no longer finds them. Forms, clocks and figures
-    stay, and show the customer masked at most.
+    Their key is destroyed, their phone number no longer finds them, and what people wrote about
+    them is blanked. Requests, forms, clocks and figures stay. Temporal's histories are not reached:
+    they end with its retention.
 
     Raises:
         NoCustomer: there is no such request.
@@ -241,8 +243,28 @@ def erase(engine: Engine, number: str, now: datetime) -> Erased:
             )
             blank = {"body": ERASED, "body_hash": ERASED, "place": None}
             session.exec(update(Intake).where(col(Intake.customer_id) == id_).values(**blank))
+            _forget(session, [number for number, _ in requests], now)
     forget_what_was_overwritten(engine)
     return Erased(id_, [number for number, _ in requests], already)
+
+
+def _forget(session: Session, numbers: list[str], now: datetime) -> None:
+    """Blank the customer and what people wrote wherever the process left it."""
+    for request in session.exec(select(Request).where(col(Request.number).in_(numbers))):
+        request.state = _in_json(forgotten(json.loads(request.state)))
+        request.written_at = now
+    lines = select(Timeline).where(col(Timeline.number).in_(numbers), Timeline.kind == "event")
+    for line in session.exec(lines):
+        line.data = forgotten(line.data)
+    for form in session.exec(select(Form).where(col(Form.request).in_(numbers))):
+        form.content, form.sealed = forgotten(form.content), None
+    for final in session.exec(select(Archive).where(col(Archive.number).in_(numbers))):
+        final.view = _in_json(forgotten(json.loads(final.view)))
+        final.sha256 = sha256(final.view.encode()).hexdigest()
+
+
+def _in_json(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def rekey(engine: Engine) -> Rekeyed:

@@ -1,5 +1,6 @@
 """Personal data stands nowhere in clear, opens with its own key alone, and can be destroyed."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from domain.calendars import Calendar
 from domain.intake import NewRequest
 from domain.policy import Policy
 from domain.tasks import Search
+from domain.view import view
 from records.disclosure import Reader, find, reads, show_customer, show_forms
 from records.engine import migrate, open_engine, reading, writing
 from records.intake import KeyReused, Taken, masked, take_in
@@ -25,7 +27,7 @@ from records.projection import write_down
 from records.queries import BadCursor, customer, form, list_requests, stored, timeline
 from records.sealing import KeyRing, Unsealable
 from records.seed import seed
-from records.tables import Customer, Form, Intake, Request
+from records.tables import Archive, Customer, Form, Intake, Request
 from tests.databases import RING, all_at_once, person, written
 from tests.desk import intake
 from tests.pure.builders import STANDARD, START, given
@@ -43,9 +45,11 @@ SAID = {
     "remark": "门禁密码四七一一",
 }
 SECRETS = [
-    *("欧阳", "13987654321", "139-8765-4321", "ouyang", "衡山路8888", "31.204871", "121.446213"),
+    *("欧阳修", "13987654321", "139-8765-4321", "ouyang", "衡山路8888", "31.204871", "121.446213"),
     *("13511112222", "门禁密码", "PROOF-77"),
 ]
+WRITTEN = ("钥匙在七楼邻居手里", "欧阳代签", "下次请联系她姐姐")
+"""What people write into events stands in clear until it is erased."""
 READER = Reader("agent", "A-1", "回电确认预约", "call-1")
 
 
@@ -63,7 +67,9 @@ def closed(engine: Engine, **more: Any) -> str:
     """A request that was taken in, walked its whole course and was archived."""
     taken = take(engine, **more)
     known = masked(intake(customer=PERSON).customer).model_dump()
-    story = given(number=taken.number, customer=known).walked("surveyed")
+    story = given(number=taken.number, customer=known).walked("diagnosed")
+    story.did("noted", text=WRITTEN[0]).did("completed").did("signed", signature=WRITTEN[1])
+    story.did("surveyed", remark=WRITTEN[2])
     assert story.request.closed_at is not None
     write_down(engine, written(story))
     archive(engine, story.request)
@@ -390,8 +396,7 @@ def test_what_was_erased_nobody_sees_again(engine: Engine) -> None:
     assert (done.numbers, done.already) == ([first, second], False)
     assert erase(engine, first, START).already
 
-    assert leaks(engine, key, body, *SECRETS) == []
-    assert sheet is not None
+    assert leaks(engine, key, body, str(sheet), *SECRETS, *WRITTEN, "欧*", "139****4321") == []
     for number in (first, second):
         assert customer(engine, number) is None
         assert in_session(engine, number) is None
@@ -401,7 +406,15 @@ def test_what_was_erased_nobody_sees_again(engine: Engine) -> None:
         assert sheet_shown.content["description"] == sheet_shown.content["remark"] == "***"
         assert sheet_shown.content["product"]["proof"] == "***"
         assert sheet_shown == form(engine, number, "SA-CR-001")
-        assert stored(engine, number) is not None
+        kept = stored(engine, number)
+        assert kept is not None
+        assert kept.request.signature == "***"
+        assert kept.request.brief.customer.phone == "***"
+        assert "***" in [line.data.get("text") for line in timeline(engine, number)]
+        with reading(engine) as session:
+            final = session.get_one(Archive, number)
+        assert hashlib.sha256(final.view.encode()).hexdigest() == final.sha256
+        assert json.loads(final.view)["fees"] == view(kept.request, START)["fees"]
     assert find(engine, PERSON["phone"], READER, START) == []  # type: ignore[arg-type]
     assert customer(engine, other) is not None
     assert {item.number for item in list_requests(engine).items} == {first, second, other}
