@@ -15,7 +15,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.courier import Courier, LogGateway
 from activities.registry import Activities
 from records.engine import migrate, open_engine
-from runtime.keys import key_ring
+from runtime.keys import key_ring, look_for_missing_keys
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
 from workflows.messages import TASK_QUEUE
@@ -61,6 +61,7 @@ async def run_worker(settings: Settings) -> None:
     """Work until told to stop (SIGINT, SIGTERM or cancellation)."""
     engine = open_engine(settings.database, key_ring(settings))
     migrate(engine)
+    look_for_missing_keys(engine)
     client = await connect(settings)
     await prepare(client)
     activities, courier = build_activities(engine, settings.timing_policy.timezone)

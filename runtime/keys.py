@@ -9,9 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from records.sealing import BadRing, KeyRing
+import structlog
+from sqlalchemy import Engine
+
+from records import personal
+from records.sealing import BadRing, KeyRing, Unsealable
 from runtime.settings import Settings
 from runtime.trouble import Trouble
+
+log = structlog.get_logger()
 
 
 def key_ring(settings: Settings) -> KeyRing:
@@ -26,6 +32,17 @@ def key_ring(settings: Settings) -> KeyRing:
         return KeyRing.read(text)
     except BadRing as error:
         raise Trouble("The setting AFTERSALES_DATA_KEYS is wrong", str(error)) from None
+
+
+def look_for_missing_keys(engine: Engine) -> None:
+    """Say so in the log when the ring is not the one that personal data was sealed with.
+
+    Nothing stops for it: a customer known already cannot be read, everything else goes on.
+    """
+    try:
+        personal.check(engine)
+    except Unsealable as error:
+        log.error("data_keys_do_not_open", reason=str(error), setting="AFTERSALES_DATA_KEYS")
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:

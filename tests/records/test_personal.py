@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -428,6 +430,20 @@ def test_whoever_was_erased_comes_back_as_somebody_new(engine: Engine) -> None:
     assert customer(engine, again.number) == intake(customer=PERSON).customer
     with reading(engine) as session:
         assert session.exec(select(func.count()).select_from(Customer)).one() == 2
+
+
+def test_whoever_is_erased_while_a_request_comes_in_is_new_to_it(engine: Engine) -> None:
+    erased = closed(engine)
+    with ThreadPoolExecutor(1) as threads:
+        with writing(engine) as session:
+            row = session.exec(select(Customer).with_for_update()).one()
+            coming_in = threads.submit(take, engine)
+            time.sleep(0.3)
+            assert not coming_in.done()
+            row.sqlmodel_update({"data_key": None, "sealed": None, "phone_index": "erased/1"})
+        number = coming_in.result().number
+    assert customer(engine, erased) is None
+    assert customer(engine, number) == intake(customer=PERSON).customer
 
 
 def test_a_customer_somebody_still_has_to_reach_is_not_erased(engine: Engine) -> None:

@@ -8,6 +8,7 @@ import pytest
 import structlog
 from sqlalchemy import Engine
 from sqlmodel import select
+from structlog.testing import capture_logs
 
 import cli
 from records.engine import migrate, open_engine, reading, writing
@@ -15,7 +16,7 @@ from records.queries import customer
 from records.sealing import KeyRing
 from records.tables import Customer, Request
 from runtime.doctor import Verdict, _personal_data
-from runtime.keys import key_ring
+from runtime.keys import key_ring, look_for_missing_keys
 from runtime.settings import Settings
 from tests.pure.builders import START
 from tests.records.test_personal import take
@@ -84,6 +85,20 @@ def test_keys_are_rotated_while_the_doctor_watches(records: Engine, run: Run) ->
     assert run("rekey", keys=both) == (0, "1 data keys were wrapped anew.\n")
     assert run("rekey", keys=both) == (0, "0 data keys were wrapped anew.\n")
     assert doctor(new)[0] is Verdict.ok
+
+
+def test_a_process_that_starts_with_another_ring_says_so(records: Engine) -> None:
+    with capture_logs() as before:
+        look_for_missing_keys(records)
+        take(records)
+        look_for_missing_keys(records)
+    other = open_engine(str(records.url), KeyRing.read(KeyRing.make("old")))
+    with capture_logs() as lines:
+        look_for_missing_keys(other)
+    other.dispose()
+    assert before == []
+    (line,) = lines
+    assert (line["event"], line["setting"]) == ("data_keys_do_not_open", "AFTERSALES_DATA_KEYS")
 
 
 def test_a_customer_is_erased_once_it_is_confirmed(records: Engine, run: Run) -> None:
