@@ -295,14 +295,17 @@ def check(engine: Engine) -> int:
     """How many data keys another than the ring's current key wrapped.
 
     Raises:
-        Unsealable: the latest customer's data does not open with this ring.
+        Unsealable: the latest customer's data does not open with this ring, or they would not be
+            found by their phone number.
     """
     with reading(engine) as session:
+        ring = ring_of(session)
         there = select(Customer).where(col(Customer.data_key).is_not(None))
         row = session.exec(there.order_by(col(Customer.id).desc()).limit(1)).first()
-        if row is not None and (key := key_of(session, row)) is not None:
-            known(row, key)
-        otherwise = _is_wrapped_otherwise(ring_of(session))
+        key = key_of(session, row) if row else None
+        if row and key and row.phone_index != phone_index(ring, known(row, key).phone):
+            raise Unsealable("the key for indexes is another")
+        otherwise = _is_wrapped_otherwise(ring)
         return session.exec(select(func.count()).select_from(Customer).where(otherwise)).one()
 
 

@@ -87,12 +87,13 @@ def test_keys_are_rotated_while_the_doctor_watches(records: Engine, run: Run) ->
     assert doctor(new)[0] is Verdict.ok
 
 
-def test_a_process_that_starts_with_another_ring_says_so(records: Engine) -> None:
+@pytest.mark.parametrize("ring", [KeyRing.make("old"), f"{OLD},{KeyRing.make('x').split(',')[1]}"])
+def test_a_process_that_starts_with_another_ring_says_so(records: Engine, ring: str) -> None:
     with capture_logs() as before:
         look_for_missing_keys(records)
         take(records)
         look_for_missing_keys(records)
-    other = open_engine(str(records.url), KeyRing.read(KeyRing.make("old")))
+    other = open_engine(str(records.url), KeyRing.read(ring))
     with capture_logs() as lines:
         look_for_missing_keys(other)
     other.dispose()
