@@ -248,6 +248,18 @@ def erase(engine: Engine, number: str, now: datetime) -> Erased:
     return Erased(id_, [number for number, _ in requests], already)
 
 
+def was_erased(session: Session, request: Request) -> bool:
+    """Whether the customer of this request was erased; while it is open, they cannot be."""
+    if request.closed_at is None:
+        return False
+    erased_at = (
+        select(Customer.erased_at)
+        .join(Intake, col(Intake.customer_id) == col(Customer.id))
+        .where(Intake.number == request.number)
+    )
+    return session.exec(erased_at).first() is not None
+
+
 def _forget(session: Session, numbers: list[str], now: datetime) -> None:
     """Blank the customer and what people wrote wherever the process left it."""
     for request in session.exec(select(Request).where(col(Request.number).in_(numbers))):

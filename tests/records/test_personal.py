@@ -32,7 +32,7 @@ from records.seed import seed
 from records.tables import Archive, Customer, Form, Intake, Request
 from tests.databases import RING, all_at_once, person, written
 from tests.desk import intake
-from tests.pure.builders import STANDARD, START, given
+from tests.pure.builders import STANDARD, START, Story, given
 
 PERSON = {
     "name": "欧阳修远",
@@ -67,15 +67,20 @@ def take(engine: Engine, new: NewRequest | None = None, **more: Any) -> Taken:
 
 def closed(engine: Engine, **more: Any) -> str:
     """A request that was taken in, walked its whole course and was archived."""
-    taken = take(engine, **more)
+    story = told(take(engine, **more))
+    write_down(engine, written(story))
+    archive(engine, story.request)
+    return story.request.number
+
+
+def told(taken: Taken) -> Story:
+    """Its whole course, with what people wrote on the way."""
     known = masked(intake(customer=PERSON).customer).model_dump()
     story = given(number=taken.number, customer=known).walked("diagnosed")
     story.did("noted", text=WRITTEN[0]).did("completed").did("signed", signature=WRITTEN[1])
     story.did("surveyed", remark=WRITTEN[2])
     assert story.request.closed_at is not None
-    write_down(engine, written(story))
-    archive(engine, story.request)
-    return taken.number
+    return story
 
 
 def reopened(engine: Engine, ring: KeyRing | None) -> Engine:
@@ -421,6 +426,17 @@ def test_what_was_erased_nobody_sees_again(engine: Engine) -> None:
     assert customer(engine, other) is not None
     assert {item.number for item in list_requests(engine).items} == {first, second, other}
     assert rekey(engine) == Rekeyed(0, 0)
+
+
+def test_what_was_erased_does_not_come_back_when_the_last_step_is_written_again(
+    engine: Engine,
+) -> None:
+    story = told(take(engine))
+    for _ in range(2):
+        write_down(engine, written(story))
+    erase(engine, story.request.number, START)
+    write_down(engine, written(story))
+    assert leaks(engine, *SECRETS, *WRITTEN, "欧*") == []
 
 
 def test_whoever_was_erased_comes_back_as_somebody_new(engine: Engine) -> None:
