@@ -3,10 +3,10 @@
 import asyncio
 import os
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +16,9 @@ from domain.values import Duration, Moment
 from domain.vocabulary import Role
 from runtime.settings import Settings
 from runtime.trouble import Trouble
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 app = typer.Typer(
     name="aftersales",
@@ -134,38 +137,67 @@ def api(port: Port = None) -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database up to this version's tables."""
-    from records.engine import migrate as run
-    from records.engine import open_engine
-    from runtime import preflight
-
-    settings = _settings()
-    if settings.database_url is None:
-        preflight.folder(settings)
-    preflight.database(settings)
-    run(open_engine(settings.database))
+    _records(_settings())
     typer.echo("The database is up to date.")
 
 
 @app.command()
 def seed() -> None:
     """Put the demonstration's master data into an empty database."""
-    from records.engine import migrate as bring_up_to_date
-    from records.engine import open_engine
     from records.seed import is_empty
     from records.seed import seed as run
-    from runtime import preflight
-    from runtime.keys import key_ring
 
-    settings = _settings()
-    if settings.database_url is None:
-        preflight.folder(settings)
-    preflight.database(settings)
-    engine = open_engine(settings.database, key_ring(settings))
-    bring_up_to_date(engine)
+    engine = _records(_settings())
     if not is_empty(engine):
         raise Trouble("The database already holds master data, and nothing was added")
     run(engine)
     typer.echo("The demonstration's master data is in the database.")
+
+
+@app.command()
+def rekey() -> None:
+    """Wrap every customer's data key with the ring's first key, so that older ones can go."""
+    from records.personal import rekey as run
+
+    settings = _settings()
+    done = run(_records(settings))
+    typer.echo(f"{done.done} data keys were wrapped anew.")
+    if done.unopened:
+        raise Trouble(
+            f"{done.unopened} data keys do not open with this ring",
+            "add the key that wrapped them to AFTERSALES_DATA_KEYS; drop no key before",
+        )
+
+
+@app.command()
+def erase(
+    number: Annotated[str, typer.Argument(metavar="CR…", help="Any request of the customer.")],
+    yes: Annotated[bool, typer.Option("--yes", help="It cannot be undone: confirm.")] = False,
+) -> None:
+    """Destroy a customer's personal data for good, in all their requests."""
+    import structlog
+
+    from records.personal import NoCustomer, StillOpen
+    from records.personal import erase as run
+
+    if not yes:
+        raise typer.BadParameter(f"to erase the customer of {number} for good, add --yes")
+    settings = _with_logs(_settings())
+    try:
+        erased = run(_records(settings), number, datetime.now(UTC))
+    except NoCustomer:
+        raise Trouble(f"There is no request {number}") from None
+    except StillOpen as still:
+        raise Trouble(
+            f"The customer has requests that are not closed ({still})", "close or cancel them first"
+        ) from None
+    if erased.already:
+        typer.echo("The customer had been erased before.")
+        return
+    structlog.get_logger("cli").info(
+        "customer_erased", customer_id=erased.customer_id, numbers=erased.numbers
+    )
+    typer.echo(f"Erased: the customer of {', '.join(erased.numbers)}.")
 
 
 @app.command()
@@ -260,7 +292,6 @@ def audit_show(
 ) -> None:
     """Print a request exactly as it stood at a moment, and what was due then."""
     import json
-    from datetime import UTC
 
     from audit.time_travel import CannotReplay, NotYet, as_it_stood
     from domain.view import obligations, view
@@ -406,6 +437,21 @@ def _settings(**given: Any) -> Settings:
         if given.get(name) is not None:
             raise typer.BadParameter(f"--{name}: {reason}") from None
         raise Trouble(f"The setting AFTERSALES_{name.upper()} is wrong", reason) from None
+
+
+def _records(settings: Settings) -> "Engine":
+    """The database, brought up to date."""
+    from records.engine import migrate as bring_up_to_date
+    from records.engine import open_engine
+    from runtime import preflight
+    from runtime.keys import key_ring
+
+    if settings.database_url is None:
+        preflight.folder(settings)
+    preflight.database(settings)
+    engine = open_engine(settings.database, key_ring(settings))
+    bring_up_to_date(engine)
+    return engine
 
 
 def _with_logs(settings: Settings) -> Settings:

@@ -17,7 +17,7 @@ from activities.registry import Activities
 from audit.archivist import Archivist
 from audit.store import Store
 from records.engine import migrate, open_engine
-from runtime.keys import key_ring, signing_key
+from runtime.keys import key_ring, look_for_missing_keys, signing_key
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
 from workflows.messages import TASK_QUEUE
@@ -74,6 +74,7 @@ async def run_worker(settings: Settings) -> None:
     """Work until told to stop (SIGINT, SIGTERM or cancellation)."""
     engine = open_engine(settings.database, key_ring(settings))
     migrate(engine)
+    look_for_missing_keys(engine)
     client = await connect(settings)
     await prepare(client)
     activities, courier = build_activities(engine, settings.timing_policy.timezone)

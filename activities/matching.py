@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
+import structlog
 from sqlalchemy import Engine, func
 from sqlmodel import Session, col, select
 
@@ -16,7 +17,11 @@ from domain.tasks import Found, Search
 from records.engine import writing
 from records.geography import Place, distance_km
 from records.master_data import Engineer, RequiredQualification
-from records.tables import Intake, Request, Workload
+from records.personal import place_of
+from records.sealing import Unsealable
+from records.tables import Request, Workload
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -99,10 +104,12 @@ def _required(session: Session, search: Search) -> set[str]:
 
 def _place(session: Session, search: Search) -> Place | None:
     """Where the work is: from the records, because the workflow carries no personal data."""
-    intake = session.get(Intake, search.request.number)
-    if intake is None or intake.latitude is None or intake.longitude is None:
+    try:
+        return place_of(session, search.request.number)
+    except Unsealable as error:
+        # Better an engineer who is far away than a request that stands still.
+        log.error("place_unreadable", number=search.request.number, reason=str(error))
         return None
-    return intake.latitude, intake.longitude
 
 
 def _loads(session: Session, number: str) -> dict[str, int]:

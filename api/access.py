@@ -68,6 +68,8 @@ def needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
 Creator = Annotated[Principal, Depends(needs(Scope.create))]
 Reader = Annotated[Principal, Depends(needs(Scope.read))]
 Reporter = Annotated[Principal, Depends(needs(Scope.report))]
+Entitled = Annotated[Principal, Depends(needs(Scope.personal))]
+Auditor = Annotated[Principal, Depends(needs(Scope.audit))]
 
 
 def as_reported_by(caller: Principal, event: BaseEvent, now: datetime) -> BaseEvent:

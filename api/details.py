@@ -1,18 +1,23 @@
 """What lies behind a request: its timeline, clocks, obligations and forms, each in order."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic_core import to_jsonable_python
 from sqlalchemy import Engine
 
 from api import openapi, reading
 from api.access import Reader
+from api.personal import NO_STORE, unmasked_forms
 from api.problems import Problem
 from api.services import Served
+from domain.values import Line
 from records import queries
+
+Unmasked = Annotated[bool, Query(description="With the customer in clear; give a `reason`.")]
+OptionalReason = Annotated[Line | None, Query(description="Why it is needed in clear; kept.")]
 
 router = APIRouter(prefix="/v1/requests/{number}", tags=["details"])
 
@@ -39,25 +44,53 @@ async def get_obligations(services: Served, caller: Reader, number: str) -> Resp
 
 
 @router.get("/forms", **openapi.FORMS)
-async def get_forms(services: Served, caller: Reader, number: str) -> Response:
-    """Show every form of the request, personal data masked."""
+async def get_forms(
+    services: Served,
+    caller: Reader,
+    call: Request,
+    number: str,
+    unmasked: Unmasked = False,
+    reason: OptionalReason = None,
+) -> Response:
+    """Show every form of the request, personal data masked unless asked for with a reason."""
+    if unmasked:
+        return _unmasked(await unmasked_forms(services, caller, call, number, reason))
     await reading.recorded(services, number)
     return await services.records(_recorded, queries.forms, number)
 
 
 @router.get("/forms/{form}", **openapi.FORM)
-async def get_form(services: Served, caller: Reader, number: str, form: str) -> Response:
+async def get_form(
+    services: Served,
+    caller: Reader,
+    call: Request,
+    number: str,
+    form: str,
+    unmasked: Unmasked = False,
+    reason: OptionalReason = None,
+) -> Response:
     """Show one form by its number, or the latest by its code (`SA-AP-003`)."""
-    await reading.recorded(services, number)
-    found = await services.records(queries.form, number, form)
+    if unmasked:
+        forms = await unmasked_forms(services, caller, call, number, reason)
+        found = queries.wanted_form(forms, form)
+    else:
+        await reading.recorded(services, number)
+        found = await services.records(queries.form, number, form)
     if found is None:
         raise Problem("form_not_found")
-    return JSONResponse(to_jsonable_python(found))
+    return JSONResponse(to_jsonable_python(found), headers=NO_STORE if unmasked else None)
 
 
 def _recorded(engine: Engine, ask: Callable[[Engine, str], Sequence[Any]], number: str) -> Response:
     """Everything of one kind, ready to send: a long timeline takes the loop too long to write."""
     return _items(ask(engine, number))
+
+
+def _unmasked(forms: Sequence[Any]) -> Response:
+    """No cache keeps them."""
+    response = _items(forms)
+    response.headers.update(NO_STORE)
+    return response
 
 
 def _items(items: Sequence[Any], source: str = "records") -> Response:

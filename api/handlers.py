@@ -13,6 +13,7 @@ from api.answers import tell
 from api.middleware import what_happened
 from api.problems import RETRY_SOON, Problem
 from api.validation import field_errors
+from records.sealing import Unsealable
 
 log = structlog.get_logger("api")
 
@@ -28,6 +29,7 @@ def register(app: FastAPI) -> None:
         OperationalError: _database,
         InterfaceError: _database,
         TimeoutError: _database,
+        Unsealable: _sealed,
     }.items():
         app.add_exception_handler(error, handler)
 
@@ -50,3 +52,9 @@ async def _parameters(request: Request, error: Any) -> Response:
 async def _database(request: Request, error: Any) -> Response:
     log.error("records_unavailable", **what_happened(error))
     return tell(request.scope, Problem("records_unavailable", headers=RETRY_SOON))
+
+
+async def _sealed(request: Request, error: Any) -> Response:
+    """Its text names the key and the row, never the data."""
+    log.error("personal_data_unavailable", reason=str(error))
+    return tell(request.scope, Problem("personal_data_unavailable"))

@@ -28,6 +28,7 @@ ABOUT: dict[str, Any] = {
         {"name": "details", "description": "Timeline, clocks, obligations and forms of a request"},
         {"name": "audit", "description": "How requests stood, and whether their histories hold"},
         {"name": "codec", "description": "What histories say, for Temporal's own pages"},
+        {"name": "personal data", "description": "The customer in clear, and who has seen it"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
 }
@@ -124,6 +125,7 @@ CREATE = operation(
         "request_in_flight",
         "idempotency_key_reused",
         "temporal_unavailable",
+        "personal_data_unavailable",
         "calendar_unknown",
         *ANY,
     ),
@@ -195,8 +197,11 @@ def _detail(operation_id: str, summary: str, model: type[BaseModel], *more: str)
 TIMELINE = _detail("getTimeline", "Everything that happened, in order", shown.ShownTimeline)
 CLOCKS = _detail("getClocks", "Every promise and how it stands", shown.ShownClocks)
 OBLIGATIONS = _detail("getObligations", "What happens if nobody acts", shown.ShownObligations)
-FORMS = _detail("getForms", "Every form, in the order of the course", shown.ShownForms)
-FORM = _detail("getForm", "One form, by number or code", shown.ShownForm, "form_not_found")
+_UNMASKED = ("validation_failed", "personal_data_not_yours", "personal_data_unavailable")
+FORMS = _detail("getForms", "Every form, in the order of the course", shown.ShownForms, *_UNMASKED)
+FORM = _detail(
+    "getForm", "One form, by number or code", shown.ShownForm, "form_not_found", *_UNMASKED
+)
 LIVE = operation("getLiveness", "Whether this process lives", {200: ("It lives", None)}, ())
 READY = operation(
     "getReadiness",

@@ -65,6 +65,15 @@ KINDS: dict[str, Kind] = {
         ("Role not allowed", "角色无权提交"),
         ("{reason}", "{reason}"),
     ),
+    "personal_data_not_yours": Kind(
+        403,
+        ("Not yours to see", "无权查看该个人信息"),
+        (
+            "The personal data of this request is for its customer, and among engineers for the "
+            "one who has the work.",
+            "该请求的个人信息只对客户本人及承接该工单的工程师开放。",
+        ),
+    ),
     "not_found": Kind(
         404,
         ("Not found", "未找到"),
@@ -188,6 +197,15 @@ KINDS: dict[str, Kind] = {
         503,
         ("Records unavailable", "数据库不可用"),
         ("The database does not answer; try again soon.", "数据库没有应答，请稍后重试。"),
+    ),
+    "personal_data_unavailable": Kind(
+        503,
+        ("Personal data unavailable", "个人信息无法读取"),
+        (
+            "The personal data asked for cannot be opened; the operator must check the keys "
+            "(AFTERSALES_DATA_KEYS).",
+            "无法解密所需的个人信息，请联系运维人员检查密钥（AFTERSALES_DATA_KEYS）。",
+        ),
     ),
     "calendar_unknown": Kind(
         503,

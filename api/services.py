@@ -14,7 +14,7 @@ from temporalio.service import RPCError
 
 from records.engine import migrate, open_engine
 from runtime.codec import SealedPayloads
-from runtime.keys import key_ring
+from runtime.keys import key_ring, look_for_missing_keys
 from runtime.settings import Settings
 from runtime.temporal import connect
 
@@ -58,6 +58,7 @@ async def opened(settings: Settings, key: bytes) -> AsyncIterator[Services]:
     engine = await run_in_threadpool(open_engine, settings.database, key_ring(settings))
     try:
         await run_in_threadpool(migrate, engine)
+        await run_in_threadpool(look_for_missing_keys, engine)
         yield Services(settings, key, engine, await connect(settings, lazy=True))
     finally:
         await run_in_threadpool(engine.dispose)

@@ -292,3 +292,52 @@ class ShownVerification(State):
     policy_version: str | None = None
     builds: list[str] | None = None
     closed_at: datetime | None = None
+
+
+class ShownCustomer(State):
+    """The customer in clear; `erased`: their data was destroyed, and `***` stands for it."""
+
+    name: str
+    phone: str
+    email: str | None = None
+    address: str
+    latitude: float | None = None
+    longitude: float | None = None
+    tier: str
+    erased: bool
+
+
+class ShownHit(State):
+    """A request of the customer who was looked for."""
+
+    number: str
+    type: RequestType
+    stage: Stage
+    received_at: datetime
+    closed_at: datetime | None
+    customer: MaskedCustomer
+
+
+class ShownFound(State):
+    """A customer's requests, the latest first; none: nobody is known by this number."""
+
+    items: list[ShownHit]
+
+
+class ShownRead(State):
+    """Who saw personal data, when and why; without `number`, customers were looked for."""
+
+    at: datetime
+    role: str
+    who: str
+    number: str | None
+    what: Literal["customer", "forms", "find"]
+    reason: str
+    request_id: str
+
+
+class ShownReads(State):
+    """A page of reads, and the cursor of the next page."""
+
+    items: list[ShownRead]
+    next: str | None

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from sqlalchemy import (
     URL,
     Connection,
@@ -19,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Session
 
-from records.sealing import KeyRing
+from records.sealing import KeyRing, Unsealable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_SECONDS = 8
@@ -43,11 +44,11 @@ def ring_of(session: Session) -> KeyRing:
     """The ring of the session's database.
 
     Raises:
-        LookupError: it was opened without one.
+        Unsealable: it was opened without one.
     """
     ring = session.get_bind().get_execution_options().get(_RING)
     if ring is None:
-        raise LookupError("the database was opened without a key ring")
+        raise Unsealable("the database was opened without a key ring")
     return cast(KeyRing, ring)
 
 
@@ -66,7 +67,11 @@ def reading(engine: Engine) -> Iterator[Session]:
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema up to date. Several processes may call this at once: the others wait."""
+    """Bring the schema up to date. Several processes may call this at once: the others wait.
+
+    Raises:
+        CommandError: personal data is to be sealed, and the engine was opened without a ring.
+    """
     with engine.begin() as connection:
         # On SQLite the transaction itself, BEGIN IMMEDIATE, keeps the others waiting.
         if connection.dialect.name == "postgresql":
@@ -76,7 +81,20 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.attributes["connection"] = connection
+        before = MigrationContext.configure(connection).get_current_revision()
         command.upgrade(config, revision)
+        after = MigrationContext.configure(connection).get_current_revision()
+    if before != after:
+        forget_what_was_overwritten(engine)
+
+
+def forget_what_was_overwritten(engine: Engine) -> None:
+    """Leave nothing in SQLite's log of what was overwritten. PostgreSQL's own vacuum sees to it."""
+    if engine.dialect.name == "sqlite":
+        # Past SQLAlchemy, which would begin a transaction first.
+        connection = engine.raw_connection()
+        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        connection.close()
 
 
 def _open_postgresql(url: URL, options: dict[str, Any]) -> Engine:
@@ -126,6 +144,8 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # What is deleted or sealed is overwritten in the file, not merely left out of sight.
+    cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
 
 

@@ -4,9 +4,7 @@ The workflow is started after the commit. A lease says who is starting it, so th
 sent again neither makes a second request nor answers for one that is still on its way.
 """
 
-import hashlib
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,10 +27,12 @@ from domain.tasks import WriteDown
 from domain.values import rfc3339
 from domain.vocabulary import RequestType
 from domain.warranty import warranty
-from records.engine import reading, writing
+from records import personal
+from records.engine import reading, ring_of, writing
 from records.geography import Place, distance_km
 from records.master_data import PriceItem, Product, ProductModel, Station
 from records.projection import project
+from records.sealing import DataKey
 from records.statements import insert_new, next_number
 from records.tables import Customer, Form, Intake, Request
 
@@ -41,8 +41,6 @@ REPEAT_FAULT = timedelta(days=90)
 STANDARD = "standard"
 """The tier of a customer of whom nothing else is known."""
 MOST_EARLIER = 20
-_HOME = re.compile(r"^(?:\+|00)?86(?=1[3-9]\d{9}$)")
-"""China's own country code before a mobile number."""
 
 CalendarFor = Callable[[Policy, datetime], Calendar]
 """The calendar port: the working time that a request received now will count in."""
@@ -88,12 +86,13 @@ def take_in(
     Raises:
         KeyReused: the key came before with another body.
         InFlight: the same call is being answered right now.
+        Unsealable: the customer is known, and their data does not open.
     """
     body = json.dumps(new.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
-    body_hash = hashlib.sha256(body.encode()).hexdigest()
 
     def once() -> Taken:
         with writing(engine) as session:
+            body_hash = personal.body_hash(ring_of(session), body)
             if key and (before := _before(session, key)):
                 return _again(session, before, body_hash, now)
             known = _look_up(session, new, policy, now, may_set_tier=may_set_tier)
@@ -103,10 +102,9 @@ def take_in(
                 number=brief.number,
                 key=key,
                 body_hash=body_hash,
-                body=body,
+                body=personal.seal_body(known.key, brief.number, body),
                 customer_id=known.customer_id,
-                latitude=known.place and known.place[0],
-                longitude=known.place and known.place[1],
+                place=personal.seal_place(known.key, brief.number, known.place),
                 received_at=now,
                 lease_until=now + LEASE,
             )
@@ -197,6 +195,7 @@ class _Known:
     """What the records know; `customer` is as given, but with the tier that counts."""
 
     customer_id: int
+    key: DataKey
     customer: GivenCustomer
     place: Place | None
     product: KnownProduct
@@ -214,7 +213,7 @@ def _look_up(
         model=given.model, category="general"
     )
     sold = session.get(Product, given.serial) if given.serial else None
-    customer, place = _customer(session, new.customer, may_set_tier=may_set_tier)
+    customer, key, place = _customer(session, new.customer, may_set_tier=may_set_tier)
     if customer.id is None:
         raise LookupError("a stored customer has no id")
     earlier = (
@@ -230,6 +229,7 @@ def _look_up(
     )
     return _Known(
         customer_id=customer.id,
+        key=key,
         customer=new.customer.model_copy(update={"tier": (customer.tier or STANDARD).lower()}),
         place=place,
         product=KnownProduct(
@@ -249,25 +249,27 @@ def _look_up(
 
 def _customer(
     session: Session, given: GivenCustomer, *, may_set_tier: bool
-) -> tuple[Customer, Place | None]:
-    """The customer with this phone number, brought up to date, and where the work is."""
-    phone = _one_spelling(given.phone)
-    insert_new(session, Customer(phone=phone, name=given.name, address=given.address))
-    found = select(Customer).where(Customer.phone == phone).with_for_update()
-    customer = session.exec(found).one()
-    if customer.address != given.address:
-        customer.latitude = customer.longitude = None
-    ours = {"phone"} if may_set_tier else {"phone", "tier"}
-    latest = given.model_dump(exclude=ours, exclude_none=True)
-    customer.sqlmodel_update(latest)
-    if customer.latitude is None or customer.longitude is None:
-        return customer, None
-    return customer, (customer.latitude, customer.longitude)
-
-
-def _one_spelling(phone: str) -> str:
-    """`+86 138 1234 5678`, `008613812345678` and `138-1234-5678` are all `13812345678`."""
-    return _HOME.sub("", re.sub(r"[^\d+]", "", phone))
+) -> tuple[Customer, DataKey, Place | None]:
+    """The customer with this phone number, brought up to date, their key, and where the work is."""
+    newcomer = personal.newcomer(session, given)
+    found = select(Customer).where(Customer.phone_index == newcomer.phone_index).with_for_update()
+    row = key = None
+    while row is None or key is None:  # Again when they were erased between the two statements.
+        insert_new(session, newcomer)
+        row = session.exec(found).first()
+        key = personal.key_of(session, row) if row else None
+    if may_set_tier and given.tier is not None:
+        row.tier = given.tier
+    before = personal.known(row, key)
+    latest = given.model_dump(exclude={"phone", "tier"}, exclude_none=True)
+    if before.address != given.address:
+        latest = {"latitude": None, "longitude": None, **latest}
+    now = before.model_copy(update=latest)
+    if now != before:
+        personal.keep(row, key, now)
+    if now.latitude is None or now.longitude is None:
+        return row, key, None
+    return row, key, (now.latitude, now.longitude)
 
 
 def _nearest_station(session: Session, place: Place | None) -> tuple[str | None, float | None]:
@@ -337,6 +339,33 @@ def _form(new: NewRequest, brief: Brief, known: _Known, taken_by: str | None) ->
     """SA-CR-001 需求受理记录表, the one form with the customer's data as given but for the tier."""
     code, title, title_zh = TITLES[Prefix.request]
     received = brief.received_at.replace(second=0, microsecond=0)
+    content = {
+        "received_at": rfc3339(received),
+        "channel": new.channel.value,
+        "channel_zh": new.channel.zh,
+        "customer": known.customer.model_dump(mode="json"),
+        "product": {
+            **known.product.model_dump(mode="json"),
+            "proof": new.product.proof,
+            "regular_channel": known.regular_channel,
+        },
+        "warranty": brief.warranty.model_dump(mode="json"),
+        "type": new.type.value,
+        "type_zh": new.type.zh,
+        "service_type": new.service_type.value,
+        "description": new.description,
+        "urgency": new.urgency.value,
+        "urgency_zh": new.urgency.zh,
+        "mood": new.mood and new.mood.value,
+        "earlier_requests": list(brief.earlier),
+        "repeat_fault": brief.repeat_fault,
+        "taken_by": taken_by,
+        "external_id": new.external_id,
+        "remark": new.remark,
+    }
+    kept, sealed = personal.seal_form(
+        known.key, brief.number, content, brief.customer.model_dump(mode="json")
+    )
     return Form(
         number=brief.number,
         request=brief.number,
@@ -344,28 +373,6 @@ def _form(new: NewRequest, brief: Brief, known: _Known, taken_by: str | None) ->
         code=code,
         title=title,
         title_zh=title_zh,
-        content={
-            "received_at": rfc3339(received),
-            "channel": new.channel.value,
-            "channel_zh": new.channel.zh,
-            "customer": known.customer.model_dump(mode="json"),
-            "product": {
-                **known.product.model_dump(mode="json"),
-                "proof": new.product.proof,
-                "regular_channel": known.regular_channel,
-            },
-            "warranty": brief.warranty.model_dump(mode="json"),
-            "type": new.type.value,
-            "type_zh": new.type.zh,
-            "service_type": new.service_type.value,
-            "description": new.description,
-            "urgency": new.urgency.value,
-            "urgency_zh": new.urgency.zh,
-            "mood": new.mood and new.mood.value,
-            "earlier_requests": list(brief.earlier),
-            "repeat_fault": brief.repeat_fault,
-            "taken_by": taken_by,
-            "external_id": new.external_id,
-            "remark": new.remark,
-        },
+        content=kept,
+        sealed=sealed,
     )

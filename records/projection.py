@@ -19,6 +19,7 @@ from domain.tasks import WriteDown, Written
 from domain.view import next_due, owner
 from domain.vocabulary import Role
 from records.engine import writing
+from records.personal import was_erased
 from records.statements import insert_new, next_number
 from records.tables import NEVER, Clock, Form, Notification, Request, Timeline, Workload
 
@@ -34,7 +35,10 @@ def write_down(engine: Engine, task: WriteDown) -> Written:
 def project(session: Session, task: WriteDown) -> Written:
     """The same within the transaction of `session`."""
     row = session.get(Request, task.request.number, with_for_update=True)
-    is_latest = row is None or row.revision <= task.request.revision
+    is_latest = row is None or (
+        # What an erasure blanked does not come back, should the last step be written again.
+        row.revision <= task.request.revision and not was_erased(session, row)
+    )
     stored = _stored_forms(session, task.request.number)
     filled_in = forms(task.request)
     request = _with_numbers(session, task.request, filled_in, stored, task.at)

@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, String, cast, tuple_
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from domain.effects import Entry
-from domain.intake import Customer, NewRequest
+from domain.intake import Customer
 from domain.numbering import Prefix
 from domain.request import ServiceRequest
 from records.engine import reading
-from records.intake import masked
-from records.tables import Form, Intake, Request, Timeline
+from records.personal import as_given, key_for, open_form
+from records.sealing import DataKey
+from records.tables import Form, Request, Timeline
 
 
 class BadCursor(ValueError):
@@ -123,25 +124,44 @@ def forms(engine: Engine, number: str, *, personal: bool = False) -> list[Stored
     """Every form of a request, in the order of its course.
 
     Args:
-        personal: show the customer's data as given; otherwise they are masked.
+        personal: show the customer's data as given; otherwise they are masked. What was erased is
+            shown as `***` to everyone.
+
+    Raises:
+        Unsealable: personal data is there and does not open.
     """
     with reading(engine) as session:
-        found = session.exec(select(Form).where(Form.request == number)).all()
-    shown = (StoredForm(**form.model_dump()) for form in found)
-    return [form if personal else _masked(form) for form in sorted(shown, key=_course)]
+        return forms_in(session, number, personal=personal)
+
+
+def forms_in(session: Session, number: str, *, personal: bool) -> list[StoredForm]:
+    """The same within the transaction of `session`."""
+    found = session.exec(select(Form).where(Form.request == number)).all()
+    key = key_for(session, number) if any(form.sealed for form in found) else None
+    return sorted((_stored(form, key, personal=personal) for form in found), key=_course)
 
 
 def form(engine: Engine, number: str, wanted: str, *, personal: bool = False) -> StoredForm | None:
     """One form of a request by its number, or the latest by its code (`SA-AP-003`)."""
-    of_request = forms(engine, number, personal=personal)
+    return wanted_form(forms(engine, number, personal=personal), wanted)
+
+
+def wanted_form(of_request: list[StoredForm], wanted: str) -> StoredForm | None:
+    """The one among a request's forms that is meant."""
     return next((form for form in reversed(of_request) if wanted in (form.number, form.code)), None)
 
 
 def customer(engine: Engine, number: str) -> Customer | None:
-    """The customer of a request as given at intake: personal data, for those entitled to it."""
+    """The customer of a request as given at intake: personal data, for those entitled to it.
+
+    Returns:
+        None: there is no such request, or its customer was erased.
+
+    Raises:
+        Unsealable: the data does not open.
+    """
     with reading(engine) as session:
-        intake = session.get(Intake, number)
-        return NewRequest.model_validate_json(intake.body).customer if intake else None
+        return as_given(session, number)
 
 
 # --- cursors --------------------------------------------------------------------------------------
@@ -174,10 +194,9 @@ def _course(form: StoredForm) -> tuple[int, int]:
     return list(Prefix).index(Prefix(prefix)), int(place)
 
 
-def _masked(form: StoredForm) -> StoredForm:
+def _stored(form: Form, key: DataKey | None, *, personal: bool) -> StoredForm:
     """SA-CR-001 alone carries the customer as given."""
-    if not form.key.startswith(Prefix.request):
-        return form
-    given = Customer.model_validate(form.content["customer"])
-    shown = masked(given).model_dump(mode="json")
-    return StoredForm(**{**vars(form), "content": {**form.content, "customer": shown}})
+    shown = form.model_dump(exclude={"sealed"})
+    if form.sealed is not None:
+        shown["content"] = open_form(key, form.number, form.content, form.sealed, personal=personal)
+    return StoredForm(**shown)

@@ -32,6 +32,42 @@ class Unsealable(Exception):
     """A sealed text that does not open: its key is not in the ring, or it was tampered with."""
 
 
+class DataKey:
+    """A key for the data of one customer alone: what it sealed is lost for good when it is lost.
+
+    Args:
+        key: 32 bytes, by default fresh ones.
+    """
+
+    def __init__(self, key: bytes | None = None) -> None:
+        self.key = key or os.urandom(KEY_BYTES)
+        self._cipher = AESGCM(self.key)
+
+    def seal(self, plain: bytes, about: str) -> str:
+        """Seal `plain`; it opens only with the same `about` (such as `form/CR20240520-001`)."""
+        return base64.urlsafe_b64encode(self.seal_bytes(plain, about)).decode()
+
+    def open(self, sealed: str, about: str) -> bytes:
+        """What was sealed.
+
+        Raises:
+            Unsealable: it does not open.
+        """
+        return self.open_bytes(_raw(sealed), about)
+
+    def seal_bytes(self, plain: bytes, about: str) -> bytes:
+        """The same in bytes."""
+        return _sealed(self._cipher, plain, about)
+
+    def open_bytes(self, sealed: bytes, about: str) -> bytes:
+        """What was sealed in bytes.
+
+        Raises:
+            Unsealable: it does not open.
+        """
+        return _opened(self._cipher, sealed, about)
+
+
 class KeyRing:
     """The keys that personal data and secrets are sealed with.
 
@@ -89,16 +125,11 @@ class KeyRing:
         Raises:
             Unsealable: it does not open.
         """
-        try:
-            raw = base64.urlsafe_b64decode(sealed.partition(".")[2])
-        except ValueError:
-            raise Unsealable("it is not a sealed text") from None
-        return self.open_bytes(raw, self.key_of(sealed), about)
+        return self.open_bytes(_raw(sealed.partition(".")[2]), self.key_of(sealed), about)
 
     def seal_bytes(self, plain: bytes, about: str) -> bytes:
         """The same in bytes, without the name of the key, which is `current`."""
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._ciphers[self.current].encrypt(nonce, plain, about.encode())
+        return _sealed(self._ciphers[self.current], plain, about)
 
     def open_bytes(self, sealed: bytes, key: str, about: str) -> bytes:
         """What was sealed in bytes with the key of this name.
@@ -108,11 +139,7 @@ class KeyRing:
         """
         if key not in self._ciphers:
             raise Unsealable(f"the key {key!r} is not in the ring")
-        nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        try:
-            return self._ciphers[key].decrypt(nonce, rest, about.encode())
-        except (InvalidTag, ValueError):
-            raise Unsealable(f"it was not sealed for {about}, or was changed since") from None
+        return _opened(self._ciphers[key], sealed, about)
 
     @staticmethod
     def key_of(sealed: str) -> str:
@@ -123,3 +150,22 @@ class KeyRing:
         """A blind index: the same for the same text, and of no use to whoever lacks the key."""
         key = HKDF(SHA256(), KEY_BYTES, salt=None, info=about.encode()).derive(self._index_key)
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _sealed(cipher: AESGCM, plain: bytes, about: str) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, plain, about.encode())
+
+
+def _opened(cipher: AESGCM, sealed: bytes, about: str) -> bytes:
+    try:
+        return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], about.encode())
+    except (InvalidTag, ValueError):
+        raise Unsealable(f"it was not sealed for {about}, or was changed since") from None
+
+
+def _raw(text: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text)
+    except ValueError:
+        raise Unsealable("it is not a sealed text") from None

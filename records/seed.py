@@ -8,7 +8,8 @@ from math import cos, pi, radians, sin
 from sqlalchemy import Engine as Database
 from sqlmodel import Session, col, select
 
-from records.engine import reading, writing
+from domain.intake import Customer as Person
+from records.engine import reading, ring_of, writing
 from records.geography import Place, distance_km
 from records.master_data import (
     Engineer,
@@ -18,6 +19,7 @@ from records.master_data import (
     RequiredQualification,
     Station,
 )
+from records.personal import newcomer, phone_index
 from records.statements import insert_new
 from records.tables import Customer
 
@@ -142,9 +144,9 @@ def seed(engine: Database) -> None:
         insert_new(session, *_models())
         insert_new(session, *_required())
         insert_new(session, *_prices())
-        customers = _customers(chance)
-        insert_new(session, *customers)
-        insert_new(session, *_products(chance, _ids(session, customers)))
+        people = _people(chance)
+        insert_new(session, *(newcomer(session, person, person.tier) for person in people))
+        insert_new(session, *_products(chance, _ids(session, people)))
 
 
 def _stations() -> list[Station]:
@@ -203,15 +205,15 @@ def _prices() -> list[PriceItem]:
     return [PriceItem(item=item, price=Decimal(str(price))) for item, price in PRICES.items()]
 
 
-def _customers(chance: random.Random) -> list[Customer]:
-    customers = []
+def _people(chance: random.Random) -> list[Person]:
+    people = []
     for place in range(CUSTOMERS):
         lat, lon = _somewhere(chance, within_km=20)
         district = chance.choice(list(_ROADS))
         road = chance.choice(_ROADS[district])
         building, room = chance.randint(1, 40), chance.randint(1, 18) * 100 + chance.randint(1, 4)
-        customers.append(
-            Customer(
+        people.append(
+            Person(
                 phone=_phone(chance, "138", place),
                 name=_name(chance),
                 email=f"customer{place + 1}@example.com",
@@ -221,13 +223,18 @@ def _customers(chance: random.Random) -> list[Customer]:
                 tier=chance.choice(_TIERS),
             )
         )
-    return customers
+    return people
 
 
-def _ids(session: Session, customers: list[Customer]) -> list[int | None]:
-    phones = [customer.phone for customer in customers]
-    known = select(Customer.id).where(col(Customer.phone).in_(phones)).order_by(Customer.phone)
-    return list(session.exec(known))
+def _ids(session: Session, people: list[Person]) -> list[int | None]:
+    """Their rows, in the order of the phone numbers."""
+    ring = ring_of(session)
+    by_phone = {person.phone: phone_index(ring, person.phone) for person in people}
+    known = select(Customer.phone_index, Customer.id).where(
+        col(Customer.phone_index).in_(by_phone.values())
+    )
+    ids = dict(session.exec(known).all())
+    return [ids[by_phone[phone]] for phone in sorted(by_phone)]
 
 
 def _products(chance: random.Random, ids: list[int | None]) -> list[Product]:

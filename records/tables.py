@@ -1,7 +1,7 @@
 """The tables of the process: requests, forms, the timeline, the outbox, the archive.
 
 Values of the standard's vocabularies are kept as their text. Personal data stands only in
-`customer`, `intake` and the form SA-CR-001.
+`customer`, `intake` and the form SA-CR-001, and there it is sealed: see `records/personal.py`.
 """
 
 from datetime import UTC, date, datetime
@@ -50,29 +50,34 @@ class Request(Record, table=True):
 
 
 class Customer(Record, table=True):
-    """A customer, known by phone number in one spelling; the other data are the latest given.
+    """A customer, known by phone number; everything about them is sealed with their own key.
 
     Attributes:
+        phone_index: the blind index of the phone number in one spelling.
+        data_key: their key, wrapped by the ring; None: they were erased.
+        sealed: name, phone, e-mail, address and coordinates, the latest given.
         tier: as someone whose word counts last gave it; None: nobody ever did.
     """
 
+    # Not by the convention: SQLite cannot rename a constraint, and the column was once the phone.
+    __table_args__ = (UniqueConstraint("phone_index", name="uq_customer_phone"),)
+
     id: int | None = Field(default=None, primary_key=True)
-    phone: str = Field(unique=True)
-    name: str
-    email: str | None = None
-    address: str
-    latitude: float | None = None
-    longitude: float | None = None
+    phone_index: str
+    data_key: str | None = None
+    sealed: str | None = Field(default=None, sa_type=Text)
     tier: str | None = None
+    erased_at: datetime | None = None
 
 
 class Intake(Record, table=True):
     """What was asked for, word for word, and whether its workflow was started.
 
     Attributes:
-        key: the idempotency key with its caller (`integration/erp/KEY`); body_hash tells whether
-            the same key brings another body.
-        latitude, longitude: where the work is, for the matching.
+        key: the idempotency key with its caller (`integration/erp KEY`); body_hash, made with the
+            ring's index key, tells whether the same key brings another body.
+        body: sealed with the customer's key.
+        place: where the work is, for the matching; sealed likewise. None: nobody knows.
         lease_until: until then the caller that took it in is starting its workflow.
     """
 
@@ -83,11 +88,32 @@ class Intake(Record, table=True):
     body_hash: str
     body: str = Field(sa_type=Text)
     customer_id: int = Field(foreign_key="customer.id", index=True)
-    latitude: float | None
-    longitude: float | None
+    place: str | None = Field(default=None, sa_type=Text)
     received_at: datetime
     started: bool = False
     lease_until: datetime | None
+
+
+class PersonalRead(Record, table=True):
+    """Who saw personal data, when and why. Rows are added and never changed.
+
+    Attributes:
+        who: the id in the caller's token.
+        number: the request it was about; None: customers were looked for.
+        what: `customer`, `forms` or `find`.
+        request_id: under which the log knows the call.
+    """
+
+    __tablename__ = "personal_read"
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime
+    role: str
+    who: str
+    number: str | None = Field(foreign_key="request.number", index=True)
+    what: str
+    reason: str
+    request_id: str
 
 
 class Clock(Record, table=True):
@@ -120,7 +146,11 @@ class Clock(Record, table=True):
 
 
 class Form(Record, table=True):
-    """A filled-in form; `key` is its kind and place within the request (`AP/2`)."""
+    """A filled-in form; `key` is its kind and place within the request (`AP/2`).
+
+    Attributes:
+        sealed: what `content` holds back, sealed with the customer's key; SA-CR-001 only.
+    """
 
     __table_args__ = (UniqueConstraint("request", "key"),)
 
@@ -131,6 +161,7 @@ class Form(Record, table=True):
     title: str
     title_zh: str
     content: dict[str, Any] = Field(sa_type=JSON)
+    sealed: str | None = Field(default=None, sa_type=Text)
 
 
 class Serial(Record, table=True):

@@ -20,8 +20,11 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.working_days import calendar_for
+from records import personal
 from records.engine import MIGRATIONS, open_engine
+from records.sealing import Unsealable
 from runtime import preflight
+from runtime.keys import key_ring
 from runtime.settings import Settings
 from runtime.temporal import connect, missing_attributes, worker_is_polling
 from runtime.trouble import Trouble
@@ -82,7 +85,10 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     yield _tried("Token secret", lambda: _secret(settings))
     yield _tried("Policy", lambda: _policy(settings))
     yield _calendar(settings)
-    yield await asyncio.to_thread(_database, settings)
+    database = await asyncio.to_thread(_database, settings)
+    yield database
+    if database.verdict is Verdict.ok and _exists(settings):
+        yield await asyncio.to_thread(_personal_data, settings)
     runs_here = preflight.is_held(settings.data_dir)
     if runs_here:
         settings = as_started(settings)
@@ -180,8 +186,7 @@ def _database(settings: Settings) -> Finding:
         preflight.database(settings)
     except Trouble as trouble:
         return Finding(what, Verdict.failed, trouble.found, trouble.advice)
-    url = make_url(settings.database)
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+    if not _exists(settings):
         return Finding(what, Verdict.ok, "not made yet", "aftersales up makes it")
     engine = open_engine(settings.database)
     try:
@@ -195,6 +200,32 @@ def _database(settings: Settings) -> Finding:
         return Finding(what, Verdict.ok, f"{place}, migrated to {present}")
     found = f"{place} is at {present or 'nothing'}, this version needs {newest}"
     return Finding(what, Verdict.failed, found, "run aftersales migrate")
+
+
+def _exists(settings: Settings) -> bool:
+    """Whether there is a database; a server answered already."""
+    url = make_url(settings.database)
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
+
+
+def _personal_data(settings: Settings) -> Finding:
+    """Whether the key ring opens what was sealed last, and what still hangs on older keys."""
+    what = "Personal data"
+    try:
+        engine = open_engine(settings.database, key_ring(settings))
+    except Trouble as trouble:
+        return Finding(what, Verdict.failed, trouble.found, trouble.advice)
+    try:
+        older = personal.check(engine)
+    except Unsealable as error:
+        advice = "restore the keys it was sealed with (AFTERSALES_DATA_KEYS)"
+        return Finding(what, Verdict.failed, f"it does not open: {error}", advice)
+    finally:
+        engine.dispose()
+    if older:
+        found = f"{older} customers' data keys were wrapped with older keys"
+        return Finding(what, Verdict.advice, found, "to drop those keys, run aftersales rekey")
+    return Finding(what, Verdict.ok, "sealed, and the key ring opens it")
 
 
 async def _temporal(settings: Settings, *, runs_here: bool) -> AsyncIterator[Finding]:

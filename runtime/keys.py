@@ -10,11 +10,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine
 
-from records.sealing import BadRing, KeyRing
+from records import personal
+from records.sealing import BadRing, KeyRing, Unsealable
 from runtime.settings import Settings
 from runtime.trouble import Trouble
+
+log = structlog.get_logger()
 
 
 def key_ring(settings: Settings) -> KeyRing:
@@ -53,6 +58,17 @@ def signing_key(settings: Settings) -> Ed25519PrivateKey:
 
 def _fresh_key() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def look_for_missing_keys(engine: Engine) -> None:
+    """Say so in the log when the ring is not the one that personal data was sealed with.
+
+    Nothing stops for it: a customer known already cannot be read, everything else goes on.
+    """
+    try:
+        personal.check(engine)
+    except Unsealable as error:
+        log.error("data_keys_do_not_open", reason=str(error), setting="AFTERSALES_DATA_KEYS")
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:

@@ -5,7 +5,6 @@ temporalio, alembic) alike. Bind what a stretch of work is about with `about(num
 """
 
 import logging
-import re
 import sys
 from typing import Any
 
@@ -13,6 +12,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 from temporalio import activity, workflow
 
+from domain.masking import HIDDEN, mask_text
 from runtime.settings import Settings
 
 about = structlog.contextvars.bound_contextvars
@@ -21,23 +21,22 @@ about = structlog.contextvars.bound_contextvars
 PERSONAL = frozenset(
     [
         "address",
+        "body",
         "customer",
         "description",
         "email",
         "latitude",
         "longitude",
         "name",
+        "note",
+        "notes",
         "phone",
+        "proof",
         "remark",
         "signature",
         "text",
     ]
 )
-HIDDEN = "***"
-_PHONE = re.compile(
-    r"(?<![A-Za-z0-9.])(?:\+?86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?![A-Za-z0-9]|\.\d)"
-)
-_EMAIL = re.compile(r"[^\s@\"'<>=:,]+@[^\s@\"'<>,]+\.[A-Za-z]{2,}")
 _TALKATIVE = (
     "alembic",
     "httpcore",
@@ -116,7 +115,7 @@ def _hidden(key: str, value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_hidden("", each) for each in value]
     if isinstance(value, str):
-        return _EMAIL.sub(HIDDEN, _PHONE.sub(HIDDEN, value))
+        return mask_text(value)
     return value
 
 

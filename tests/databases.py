@@ -19,11 +19,15 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlmodel import Session
 
+from domain.intake import Customer as Person
 from domain.tasks import WriteDown
 from records.base import Record
 from records.engine import migrate, open_engine
+from records.personal import key_of, known
 from records.sealing import KeyRing
+from records.tables import Customer
 from tests.pure.builders import Story
 
 DATABASES = ["sqlite", "postgresql"]
@@ -123,6 +127,13 @@ def written(story: Story, after: timedelta = timedelta(0)) -> WriteDown:
         messages=story.tells,
         at=story.now + after,
     )
+
+
+def person(session: Session, row: Customer) -> Person:
+    """What is known of a customer."""
+    key = key_of(session, row)
+    assert key is not None
+    return known(row, key)
 
 
 def all_at_once(times: int, call: Any) -> list[Any]:

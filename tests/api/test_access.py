@@ -25,6 +25,9 @@ DOORS = [
     ("GET", "/v1/requests/CR20200101-001/obligations"),
     ("GET", "/v1/requests/CR20200101-001/forms"),
     ("GET", "/v1/requests/CR20200101-001/forms/SA-CR-001"),
+    ("GET", "/v1/requests/CR20200101-001/customer"),
+    ("POST", "/v1/customers/find"),
+    ("GET", "/v1/personal-reads"),
 ]
 
 

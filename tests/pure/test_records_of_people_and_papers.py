@@ -1,10 +1,21 @@
 """Numbers, masks and warranties."""
 
+from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
 import pytest
 
-from domain.masking import mask_address, mask_email, mask_name, mask_phone
+from domain.events import EVENTS, BaseEvent
+from domain.masking import (
+    SAID,
+    forgotten,
+    mask_address,
+    mask_email,
+    mask_name,
+    mask_phone,
+    mask_text,
+)
 from domain.numbering import Prefix, is_request_number, number
 from domain.warranty import warranty
 
@@ -76,6 +87,60 @@ def test_of_an_address_at_most_the_district_is_left(address: str, masked: str) -
 
 def test_of_an_email_the_first_letter_and_the_host_are_left() -> None:
     assert mask_email("zhang@example.com") == "z***@example.com"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("打13812345678找我", "打***找我"),
+        ("+86 138 1234 5678 或 zhang@example.com", "*** 或 ***"),
+        ("序列号 SN20240520138, 16.5 °C", "序列号 SN20240520138, 16.5 °C"),
+    ],
+)
+def test_of_a_text_numbers_and_addresses_are_hidden(text: str, masked: str) -> None:
+    assert mask_text(text) == masked
+
+
+def prose(schema: Any, name: str = "") -> Iterator[str]:
+    """The names of the fields that take long texts."""
+    if isinstance(schema, dict):
+        if schema.get("maxLength") == 4000:
+            yield name
+        for key, value in schema.items():
+            inner = value.items() if key == "properties" else [(name, value)]
+            for field, each in inner:
+                yield from prose(each, field)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from prose(each, name)
+
+
+@pytest.mark.parametrize("model", EVENTS.values())
+def test_whatever_people_write_can_be_forgotten(model: type[BaseEvent]) -> None:
+    assert set(prose(model.model_json_schema())) <= SAID
+
+
+def test_what_is_forgotten_leaves_its_place_empty_and_the_rest_as_it_was() -> None:
+    kept = {
+        "stage": "closed",
+        "fees": {"total": 3.5},
+        "by": "customer",
+        "hold": {"owner": "customer"},
+    }
+    document = {
+        **kept,
+        "customer": {"name": "张*", "phone": "138****5678", "email": None, "tier": "vip"},
+        "visits": [{"notes": "家里有狗", "engineer": "E1"}],
+        "plan": None,
+        "answer": True,
+    }
+    assert forgotten(document) == {
+        **kept,
+        "customer": {"name": "***", "phone": "***", "email": None, "tier": "vip"},
+        "visits": [{"notes": "***", "engineer": "E1"}],
+        "plan": None,
+        "answer": True,
+    }
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_moment_comes_back_aware_in_utc(engine: Engine) -> None:
 def test_a_transaction_that_fails_leaves_nothing(engine: Engine) -> None:
     def fail() -> None:
         with writing(engine) as session:
-            session.add(Customer(phone="13800000000", name="张三", address="上海"))
+            session.add(Customer(phone_index="1"))
             session.flush()
             raise RuntimeError
 
@@ -56,7 +56,7 @@ def test_a_transaction_that_fails_leaves_nothing(engine: Engine) -> None:
 
 def test_reading_does_not_wait_for_a_writer(engine: Engine) -> None:
     with writing(engine) as writer:
-        writer.add(Customer(phone="13800000000", name="张三", address="上海"))
+        writer.add(Customer(phone_index="1"))
         writer.flush()
         with reading(engine) as reader:
             assert reader.exec(select(Customer)).all() == []
@@ -90,7 +90,7 @@ def test_whoever_waits_too_long_for_a_lock_gives_up(
     monkeypatch.setattr(module, "LOCK_SECONDS", 1)
     engine = open_engine(empty_database)
     migrate(engine)
-    someone = Customer(phone="13800000000", name="张三", address="上海")
+    someone = Customer(phone_index="1")
     with writing(engine) as first:
         insert_new(first, someone)
         with pytest.raises(OperationalError, match="lock"), writing(engine) as second:
@@ -117,14 +117,14 @@ def test_an_error_does_not_quote_the_row(engine: Engine) -> None:
     def twice() -> None:
         with writing(engine) as session:
             for _ in range(2):
-                session.add(Customer(phone="13812345678", name="张三丰", address="世纪大道"))
+                session.add(Customer(phone_index="13812345678", sealed="张三丰"))
             session.flush()
 
     with pytest.raises(IntegrityError) as failed:
         twice()
     said = "".join(traceback.format_exception(failed.value))
     assert "phone" in said
-    assert not any(secret in said for secret in ("13812345678", "张三丰", "世纪大道"))
+    assert not any(secret in said for secret in ("13812345678", "张三丰"))
 
 
 def test_metadata_and_migrations_agree(engine: Engine) -> None:

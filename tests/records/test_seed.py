@@ -18,6 +18,7 @@ from records.master_data import (
 )
 from records.seed import CENTRE, REFRIGERATION, is_empty, seed
 from records.tables import Customer
+from tests.databases import person
 
 TABLES: tuple[type[SQLModel], ...] = (
     Station,
@@ -52,7 +53,7 @@ def test_at_any_hour_someone_can_do_any_work(engine: Engine) -> None:
     with reading(engine) as session:
         engineers = session.exec(select(Engineer)).all()
         required = session.exec(select(RequiredQualification.qualification)).all()
-        customers = session.exec(select(Customer)).all()
+        customers = [person(session, row) for row in session.exec(select(Customer))]
         products = session.exec(select(Product)).all()
     always = [e for e in engineers if e.shift_start is None]
     assert len(always) == 36

@@ -1,0 +1,179 @@
+"""Personal data in clear: for whom it is, why they need it, and who has seen it."""
+
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
+
+from api import openapi, shown
+from api.access import Auditor, Entitled, Reader, entitled_to
+from api.answers import request_id
+from api.bodies import JsonBody
+from api.problems import FieldError, Problem
+from api.reading import recorded
+from api.services import Served, Services, now
+from api.validation import field_errors
+from domain.intake import Phone
+from domain.masking import HIDDEN
+from domain.request import ServiceRequest
+from domain.values import Line, Value
+from domain.vocabulary import Role
+from records import disclosure
+from records.queries import BadCursor, StoredForm
+from runtime.tokens import Principal, Scope
+
+log = structlog.get_logger("api")
+
+router = APIRouter(tags=["personal data"])
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+Reason = Annotated[
+    Line,
+    Query(description="Why it is needed. It is kept: name the purpose, and no personal data."),
+]
+
+
+class Wanted(Value):
+    """Whose requests are looked for, and why."""
+
+    phone: Phone
+    reason: Line
+
+
+CUSTOMER = openapi.operation(
+    "getCustomer",
+    "The customer in clear, for those entitled; the read is written down",
+    {200: ("The customer", shown.ShownCustomer)},
+    (
+        *openapi.AUTH,
+        "personal_data_not_yours",
+        "request_not_found",
+        "validation_failed",
+        "personal_data_unavailable",
+        *openapi.ANY,
+    ),
+)
+FIND = openapi.operation(
+    "findCustomer",
+    "A customer's requests by phone number; the search is written down",
+    {200: ("Their latest requests, at most 100", shown.ShownFound)},
+    (*openapi.AUTH, *openapi.BODY, *openapi.ANY),
+    openapi_extra=openapi.body(
+        Wanted.model_json_schema(),
+        call={"phone": "+86 138-1234-5678", "reason": "called about an open repair"},
+    ),
+)
+READS = openapi.operation(
+    "listPersonalReads",
+    "Who saw personal data, the latest first",
+    {200: ("One page", shown.ShownReads)},
+    (*openapi.AUTH, "validation_failed", *openapi.ANY),
+)
+
+
+@router.get("/v1/requests/{number}/customer", **CUSTOMER)
+async def get_customer(
+    services: Served, caller: Reader, call: Request, number: str, reason: Reason
+) -> Response:
+    """Show the customer of a request as given, if the caller may see them."""
+    request = await recorded(services, number)
+    reader = _reader(caller, request, reason, call)
+    person = await services.records(disclosure.show_customer, number, reader, now())
+    log.info("personal_data_read", what="customer", number=number, role=reader.role, who=reader.id)
+    given: dict[str, Any] = {"name": HIDDEN, "phone": HIDDEN, "address": HIDDEN}
+    if person is not None:
+        given = person.model_dump(exclude={"tier"})
+    seen = shown.ShownCustomer(**given, tier=request.brief.customer.tier, erased=person is None)
+    return JSONResponse(seen.model_dump(mode="json"), headers=NO_STORE)
+
+
+@router.post("/v1/customers/find", **FIND)
+async def find_customer(
+    services: Served, caller: Entitled, call: Request, body: JsonBody
+) -> Response:
+    """Find a customer's requests by phone number: in the body, so that no log keeps it."""
+    try:
+        wanted = Wanted.model_validate(body)
+    except ValidationError as error:
+        details = error.errors(include_input=False, include_url=False)
+        raise Problem("validation_failed", errors=field_errors(details)) from None
+    reader = disclosure.Reader(caller.role, caller.id, wanted.reason, request_id(call.scope))
+    found = await services.records(disclosure.find, wanted.phone, reader, now())
+    log.info("personal_data_read", what="find", role=reader.role, who=reader.id)
+    items = [
+        shown.ShownHit(
+            number=request.number,
+            type=request.request_type,
+            stage=request.stage,
+            received_at=request.received_at,
+            closed_at=request.closed_at,
+            customer=request.brief.customer,
+        )
+        for request in found
+        if is_theirs(caller, request)
+    ]
+    return JSONResponse(shown.ShownFound(items=items).model_dump(mode="json"), headers=NO_STORE)
+
+
+@router.get("/v1/personal-reads", **READS)
+async def list_personal_reads(
+    services: Served,
+    caller: Auditor,
+    number: Annotated[str | None, Query(max_length=64)] = None,
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """List who saw personal data, of one request or of any."""
+    try:
+        page = await services.records(
+            disclosure.reads, number=number or None, cursor=cursor or None, limit=limit
+        )
+    except BadCursor:
+        message = ("this is not the cursor of a page of this list", "不是本列表给出的游标")
+        raise Problem("validation_failed", errors=[FieldError("/cursor", message)]) from None
+    items = [row.model_dump(exclude={"id"}) for row in page.items]
+    return JSONResponse({"items": to_jsonable_python(items), "next": page.next}, headers=NO_STORE)
+
+
+async def unmasked_forms(
+    services: Services, caller: Principal, call: Request, number: str, reason: str | None
+) -> list[StoredForm]:
+    """Every form of a request with the customer as given.
+
+    Raises:
+        Problem: `validation_failed` without a reason; 403 when they are not the caller's to see.
+    """
+    request = await recorded(services, number)
+    if reason is None:
+        message = ("say why you need it", "请说明查看原因")
+        raise Problem("validation_failed", errors=[FieldError("/reason", message)])
+    reader = _reader(caller, request, reason, call)
+    forms = await services.records(disclosure.show_forms, number, reader, now())
+    log.info("personal_data_read", what="forms", number=number, role=reader.role, who=reader.id)
+    return forms
+
+
+def _reader(
+    caller: Principal, request: ServiceRequest, reason: str, call: Request
+) -> disclosure.Reader:
+    """The caller as whoever reads the personal data of this request.
+
+    Raises:
+        Problem: `scope_missing` or `personal_data_not_yours`.
+    """
+    if caller.role is not Role.customer:
+        entitled_to(Scope.personal, caller)
+    if not is_theirs(caller, request):
+        raise Problem("personal_data_not_yours")
+    return disclosure.Reader(caller.role, caller.id, reason, request_id(call.scope))
+
+
+def is_theirs(caller: Principal, request: ServiceRequest) -> bool:
+    """Engineers see whom they work for, customers themselves, the others everybody."""
+    if caller.role is Role.engineer:
+        return caller.id == request.engineer
+    return caller.role is not Role.customer or caller.request == request.number
