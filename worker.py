@@ -12,9 +12,13 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.courier import Courier, LogGateway
+from activities.channels import Channels
+from activities.courier import Courier, Link
+from activities.messages import Templates
 from activities.registry import Activities
+from domain.policy import Policy
 from records.engine import migrate, open_engine
+from runtime.delivery import channels, templates
 from runtime.keys import key_ring
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
@@ -51,19 +55,37 @@ def build_worker(
     )
 
 
-def build_activities(engine: Engine, timezone: str) -> tuple[Activities, Courier]:
+def build_activities(
+    engine: Engine,
+    policy: Policy,
+    channels: Channels,
+    templates: Templates,
+    link: Link | None = None,
+) -> tuple[Activities, Courier]:
     """The activities, and the courier that delivers what they put into the outbox."""
-    courier = Courier(engine, LogGateway(), timezone=timezone)
+    courier = Courier(
+        engine,
+        channels,
+        templates=templates,
+        timezone=policy.timezone,
+        quiet=policy.quiet_hours,
+        link=link,
+    )
     return Activities(engine, wake_courier=courier.wake), courier
 
 
 async def run_worker(settings: Settings) -> None:
-    """Work until told to stop (SIGINT, SIGTERM or cancellation)."""
+    """Work until told to stop (SIGINT, SIGTERM or cancellation).
+
+    Raises:
+        Trouble: the channels file or a template is wrong.
+    """
+    outlets, words = channels(settings), templates(settings)
     engine = open_engine(settings.database, key_ring(settings))
     migrate(engine)
     client = await connect(settings)
     await prepare(client)
-    activities, courier = build_activities(engine, settings.timing_policy.timezone)
+    activities, courier = build_activities(engine, settings.timing_policy, outlets, words)
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from activities.messages import Language
 from domain.policy import Policy, PolicyError, read_policy
 
 STANDARD_POLICY = Path(__file__).parent.parent / "policies" / "standard.toml"
@@ -23,6 +24,9 @@ class Settings(BaseSettings):
         temporal_address: unset, `up` starts a development server of its own.
         speed: every duration of the policy is divided by this (demonstrations, tests).
         token_secret: signs bearer tokens; unset, a key is made under the data folder.
+        language: of the messages.
+        templates: a folder with the organisation's own words for them.
+        channels: the channels file; unset, messages go to the log.
         data_keys: seal personal data (`name:base64,index:base64`); unset, likewise.
     """
 
@@ -44,6 +48,9 @@ class Settings(BaseSettings):
         "info"
     )
     log_format: Literal["auto", "json", "console"] = "auto"
+    language: Language = "zh-CN"
+    templates: Path | None = None
+    channels: Path | None = None
     token_secret: SecretStr | None = None
     data_keys: SecretStr | None = None
 

@@ -177,6 +177,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "temporal_address": settings.temporal_target,
         "log_format": "json",
     }
+    given |= {name: given[name].absolute() for name in ("channels", "templates") if name in given}
     ours = {f"AFTERSALES_{name.upper()}": _written(value) for name, value in given.items()}
     return {**os.environ, **ours}
 
