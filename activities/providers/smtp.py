@@ -129,5 +129,8 @@ def _told_apart(step: str) -> Iterator[None]:
         raise NotSent("timeout", down=True) from None
     except ssl.SSLError:
         raise NotSent("tls", down=True) from None
-    except (OSError, smtplib.SMTPException):
-        raise NotSent(step if step == "connect" else "disconnected", down=True) from None
+    except (OSError, smtplib.SMTPException) as error:
+        # A silent server is told as one that hung up; what it really was stands behind.
+        silent = isinstance(error.__context__, TimeoutError)
+        lost = "connect" if step == "connect" else "disconnected"
+        raise NotSent("timeout" if silent else lost, down=True) from None
