@@ -108,7 +108,7 @@ class _Lane:
         async with self._free_hands:
             if self._now() + timedelta(seconds=SEND_SECONDS) > lease_until:
                 raise _NoTime
-            self._step_up()
+            is_probe = self._step_up()
             try:
                 sending = asyncio.get_running_loop().run_in_executor(
                     self._threads, self.outlet.provider.send, message
@@ -117,7 +117,7 @@ class _Lane:
             except Exception as error:
                 failure = _as_not_sent(error)
                 if failure.down:
-                    self._failed()
+                    self._failed(is_probe=is_probe)
                 else:
                     self._answered()
                 raise failure from None
@@ -130,17 +130,21 @@ class _Lane:
         resting = self._rests_until is not None and self._now() < self._rests_until
         return self._rests_until if resting else None
 
-    def _step_up(self) -> None:
-        """Take a turn, or learn that it rests; the first after a rest goes alone."""
+    def _step_up(self) -> bool:
+        """Take a turn, or learn that it rests. The first after a rest goes alone: whether it is."""
         if until := self.rests_until:
             raise _Resting(until)
-        if self._rests_until is not None:
-            self._rests_until = self._now() + timedelta(seconds=SEND_SECONDS)
+        if self._rests_until is None:
+            return False
+        self._rests_until = self._now() + timedelta(seconds=SEND_SECONDS)
+        return True
 
     def _answered(self) -> None:
         self._failures, self._rests_until = 0, None
 
-    def _failed(self) -> None:
+    def _failed(self, *, is_probe: bool) -> None:
+        if self._rests_until is not None and not is_probe:
+            return  # It was on its way when the rest began, and says nothing new.
         self._failures += 1
         if self._failures >= TROUBLE_AFTER:
             rest = RESTS[min(self._failures - TROUBLE_AFTER, len(RESTS) - 1)]
@@ -363,19 +367,22 @@ class Courier:
         retry_after: timedelta,
     ) -> Verdict:
         """Whether a message that nobody took is tried again, and when."""
-        now, counts = self._now(), bool(tries)
-        if rests and not tries:
-            # A message that failed and was sent again has waited only since.
-            waited = now - (row.failed_at or row.created_at)
-            again = min(rests) if waited < PATIENCE else None
-        elif all(one.outcome == "refused" for one in tries) and not rests:
-            return Verdict("failed", "refused" if tries else "unaddressed", counts=counts)
+        now = self._now()
+        # A message that failed and was sent again has waited only since.
+        waited = now - (row.failed_at or row.created_at)
+        postponed = bool(rests) and not tries and waited < PATIENCE
+        if not rests and all(one.outcome == "refused" for one in tries):
+            outcome = "refused" if tries else "unaddressed"
+            return Verdict("failed", outcome, counts=bool(tries))
+        left = BACK_OFF[row.attempts :]
+        if postponed:
+            again: datetime | None = min(rests)
         else:
-            left = BACK_OFF[row.attempts :]
             again = now + max(left[0], retry_after) if left else None
-        if again is None or again >= (_moment_of(row) or again + timedelta(1)):
-            return Verdict("failed", "failed", counts=counts)
-        return Verdict("queued", not_before=again, counts=counts)
+        moment = _moment_of(row)
+        if again is None or (moment and again >= moment):
+            return Verdict("failed", "failed", counts=not postponed)
+        return Verdict("queued", not_before=again, counts=not postponed)
 
     async def _settle(self, parcel: _Parcel, verdict: Verdict, tries: Sequence[Try] = ()) -> None:
         now = self._now()
