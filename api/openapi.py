@@ -26,6 +26,7 @@ ABOUT: dict[str, Any] = {
         {"name": "requests", "description": "Service requests 服务请求"},
         {"name": "events", "description": "What happened, reported by people and systems"},
         {"name": "details", "description": "Timeline, clocks, obligations and forms of a request"},
+        {"name": "notifications", "description": "Messages to people, and what became of them"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
 }

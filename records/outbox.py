@@ -159,6 +159,10 @@ def engineer_phone(engine: Engine, engineer: str) -> str | None:
 # --- looking after it -----------------------------------------------------------------------------
 
 
+_SPELLINGS = {"app_push": ("app_push", "app")}
+"""Channels that older rows name otherwise."""
+
+
 class NotFailed(Exception):
     """Only a message that has failed may be sent again."""
 
@@ -201,17 +205,19 @@ def list_notifications(
     Raises:
         BadCursor: the cursor did not come from a page of ours.
     """
-    equal = {"state": state, "channel": channel, "to_role": to_role and to_role.value}
+    equal = {"state": state, "to_role": to_role and to_role.value}
     order = (col(Notification.created_at), col(Notification.id))
     wanted = select(Notification).order_by(*(column.desc() for column in order)).limit(limit + 1)
     wanted = wanted.filter_by(**{name: value for name, value in equal.items() if value is not None})
+    if channel is not None:
+        wanted = wanted.where(col(Notification.channel).in_(_SPELLINGS.get(channel, (channel,))))
     if cursor is not None:
         moment, _, id_ = cursor.partition("~")
         try:
             place = datetime.fromisoformat(moment), id_
         except ValueError:
             raise BadCursor("the cursor is not one that a page of this list gave") from None
-        if place[0].tzinfo is None or not id_:
+        if place[0].tzinfo is None or not id_ or not id_.isprintable():
             raise BadCursor("the cursor is not one that a page of this list gave")
         wanted = wanted.where(tuple_(*order) < tuple_(*place))
     with reading(engine) as session:
