@@ -5,8 +5,8 @@ channels.example.toml` explains each line. Secrets stand in the environment, the
 them: `env:SMTP_PASSWORD`. Without a file every message goes to the log.
 """
 
-import binascii
 import tomllib
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -39,6 +39,7 @@ from domain.vocabulary import Role
 from records import outbox, queries
 
 HANDS = 4
+SHORTEST_KEY = 24
 LOG = "log"
 """The provider that is always there."""
 
@@ -85,6 +86,17 @@ def _mailbox(given: str) -> str:
     return given
 
 
+def _signing(given: str) -> str:
+    key = given.removeprefix("whsec_")
+    try:
+        if key == given or len(b64decode(key, validate=True)) < SHORTEST_KEY:
+            raise ValueError
+    except ValueError:
+        message = "the secret must be whsec_ and the base64 of 24 bytes or more"
+        raise ValueError(message) from None
+    return given
+
+
 Secret = Annotated[str, BeforeValidator(_secret)]
 Url = Annotated[str, BeforeValidator(_maybe_secret), AfterValidator(_url)]
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
@@ -124,7 +136,7 @@ class Http(_Outlet):
 
     kind: Literal["http"]
     url: Url
-    secret: Secret
+    secret: Annotated[Secret, AfterValidator(_signing)]
     address: Address = "phone"
     id_path: Line | None = None
     headers: dict[Name, Secret] = {}
@@ -291,12 +303,13 @@ def open_channels(file: Path | None, environment: Mapping[str, str | None]) -> C
             outlets[name] = Outgoing(name, outlet.open(), outlet.hands)
         except AppriseMissing as missing:
             raise ChannelsError(f"{file}: providers.{name}: {missing}") from None
-        except (ValueError, RuntimeError, binascii.Error):
+        except ValueError:
             # Not its words: they may quote a secret.
-            fault = "Apprise does not know its URL" if outlet.kind == "apprise" else _NO_SECRET
+            fault = (
+                "Apprise does not know its URL" if outlet.kind == "apprise" else "cannot be used"
+            )
             raise ChannelsError(f"{file}: providers.{name}: {fault}") from None
     return Channels(outlets, read)
 
 
 _KINDS = {"smtp", "http", "apprise", "log"}
-_NO_SECRET = "its settings do not fit: the secret is `whsec_` and base64, the sender an address"  # noqa: S105
