@@ -247,6 +247,19 @@ class Channels:
                 return names
         return (self.default,)
 
+    def without_address(self) -> list[str]:
+        """Routes of the house that lead only to providers for which it has no address."""
+        lonely = []
+        for role, channels in self.file.routes.items():
+            people = self.file.people.get(cast(Role, role), People())
+            if role in ("any", Role.customer, Role.engineer) or people.stations:
+                continue
+            for channel, names in channels.items():
+                kinds = [self.outlets[name].provider.address for name in names]
+                if not any(kind in (None, "id") or _of(people, kind) for kind in kinds):
+                    lonely.append(f"{role}.{channel}")
+        return lonely
+
     def addresses(
         self, engine: Engine, number: str, role: str, who: str | None, kind: Address
     ) -> tuple[str, ...]:
@@ -270,7 +283,7 @@ class Channels:
         return _of(nearer, kind) or _of(people, kind)
 
 
-def _of(addresses: Addresses, kind: Address) -> tuple[str, ...]:
+def _of(addresses: Addresses, kind: Address | None) -> tuple[str, ...]:
     return addresses.email if kind == "email" else addresses.phone
 
 
@@ -305,9 +318,8 @@ def open_channels(file: Path | None, environment: Mapping[str, str | None]) -> C
             raise ChannelsError(f"{file}: providers.{name}: {missing}") from None
         except ValueError:
             # Not its words: they may quote a secret.
-            fault = (
-                "Apprise does not know its URL" if outlet.kind == "apprise" else "cannot be used"
-            )
+            known = outlet.kind == "apprise"
+            fault = "Apprise does not know its URL" if known else "it cannot be used"
             raise ChannelsError(f"{file}: providers.{name}: {fault}") from None
     return Channels(outlets, read)
 

@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 
 from records.engine import migrate, open_engine
 from records.seed import is_empty, seed
-from runtime import preflight
+from runtime import delivery, preflight
 from runtime.keys import key_ring
 from runtime.processes import Household, Program, Say
 from runtime.settings import Settings
@@ -67,6 +67,8 @@ async def running(
         Trouble: it cannot start; nothing is left running.
     """
     preflight.working_days(preflight.policy(settings))
+    delivery.channels(settings)
+    delivery.templates(settings)
     data = preflight.folder(settings)
     with preflight.alone_in(data):
         household = Household(data, say)
