@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from itertools import groupby
 from time import monotonic
@@ -97,13 +98,18 @@ class _Lane:
         self._failures = 0
         self._rests_until: datetime | None = None
 
-    async def send(self, message: Message, lease_until: datetime) -> str | None:
-        """Send it as soon as a hand is free. Returns the provider's own id of it.
+    async def send(self, prepare: Callable[[], Message], lease_until: datetime) -> str | None:
+        """Send a message as soon as a hand is free. Returns the provider's own id of it.
+
+        Args:
+            prepare: makes the message, at the last moment: most of what waits for a provider in
+                trouble is never made, and nobody's address is opened for it.
 
         Raises:
             NotSent: it was not taken.
             _NoTime: the lease ends before it could be.
             _Resting: the provider is left alone.
+            _NotNow, _NoAddress: `prepare` says so.
         """
         async with self._free_hands:
             if self._now() + timedelta(seconds=SEND_SECONDS) > lease_until:
@@ -111,14 +117,18 @@ class _Lane:
             is_probe = self._step_up()
             try:
                 sending = asyncio.get_running_loop().run_in_executor(
-                    self._threads, self.outlet.provider.send, message
+                    self._threads, lambda: self.outlet.provider.send(prepare())
                 )
                 sent = await asyncio.wait_for(sending, SEND_SECONDS)
+            except (_NotNow, _NoAddress):
+                if is_probe:
+                    self._rests_until = self._now()  # The next one goes ahead.
+                raise
             except Exception as error:
                 failure = _as_not_sent(error)
                 if failure.down:
                     self._failed(is_probe=is_probe)
-                else:
+                elif failure is error:
                     self._answered()
                 raise failure from None
             self._answered()
@@ -161,6 +171,17 @@ class _Resting(Exception):
 
     def __init__(self, until: datetime) -> None:
         self.until = until
+
+
+class _NotNow(Exception):
+    """The message is not to be sent now, by nobody."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+
+
+class _NoAddress(Exception):
+    """The provider cannot reach the recipient: nobody knows where."""
 
 
 class Courier:
@@ -259,9 +280,6 @@ class Courier:
     # --- one parcel -------------------------------------------------------------------------------
 
     async def _deliver(self, parcel: _Parcel) -> None:
-        if waits := await asyncio.to_thread(self._not_now, parcel.first):
-            await self._settle(parcel, waits)
-            return
         tries: list[Try] = []
         rests: list[datetime] = []
         retry_after = timedelta(0)
@@ -269,11 +287,14 @@ class Courier:
             if name in (parcel.first.refused_by or ()):
                 continue
             lane, began, at = self._lanes[name], monotonic(), self._now()
+            prepare = partial(self._message, parcel, lane.outlet.provider.address)
             try:
-                message = await asyncio.to_thread(self._message, parcel, lane.outlet)
-                if message is None:
-                    continue
-                provider_id = await lane.send(message, parcel.lease_until)
+                provider_id = await lane.send(prepare, parcel.lease_until)
+            except _NotNow as waits:
+                await self._settle(parcel, waits.verdict)
+                return
+            except _NoAddress:
+                continue
             except _NoTime:
                 if not tries:
                     return  # The lease's end gives it back.
@@ -308,12 +329,19 @@ class Courier:
             return Verdict("queued", not_before=until, counts=False) if until else None
         return None
 
-    def _message(self, parcel: _Parcel, outlet: Outgoing) -> Message | None:
-        """The message as this provider gets it; None: it cannot reach the recipient."""
-        first, kind = parcel.first, outlet.provider.address
+    def _message(self, parcel: _Parcel, kind: Address | None) -> Message:
+        """The message for a provider that reaches people by this kind of address.
+
+        Raises:
+            _NotNow: it is obsolete, or waits for the morning.
+            _NoAddress: nobody knows where the recipient is reached.
+        """
+        first = parcel.first
+        if verdict := self._not_now(first):
+            raise _NotNow(verdict)
         to = self._addresses(parcel, kind) if kind else ()
         if kind and not to:
-            return None
+            raise _NoAddress
         texts = [
             self._templates.render(
                 row.message,
@@ -415,8 +443,10 @@ def _as_not_sent(error: Exception) -> NotSent:
             return error
         case TimeoutError():
             return NotSent("timeout", down=True)
-        case _:
+        case OSError():
             return NotSent(type(error).__name__, down=True)
+        case _:  # It may be this one message that nobody can write.
+            return NotSent(type(error).__name__)
 
 
 def _moment_of(row: Notification) -> datetime | None:

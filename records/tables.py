@@ -200,6 +200,7 @@ class NotificationAttempt(Record, table=True):
 
     Attributes:
         outcome: sent, refused (for good) or failed (for now).
+        took_ms: until the answer, the wait for one of the provider's hands included.
     """
 
     __tablename__ = "notification_attempt"

@@ -33,6 +33,7 @@ class AppriseProvider:
             raise AppriseMissing("install it with `pip install aftersales[apprise]`") from None
         # It would log the URL, tokens and all, and what the service answered.
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+        logging.getLogger("urllib3").setLevel(logging.WARNING)
         self._apprise: Any = apprise
         self.address: Address | None = address if PLACE in url else None
         self._url = url

@@ -77,10 +77,10 @@ class SmtpProvider:
             server = self._open()
         try:
             yield server
-        finally:
             # What was taken stays taken, however badly the server says goodbye.
             with suppress(OSError, smtplib.SMTPException):
                 server.quit()
+        finally:
             server.close()
 
     def _open(self) -> smtplib.SMTP:

@@ -260,7 +260,8 @@ async def test_a_mail_server_that_hangs_does_not_slow_the_gateway(
                 tell(engine, number, created_at=now, **quote)
             async with delivering(Courier(engine, ways)):
                 took[case] = await taken(calls, 40)
-    assert took["beside"] < took["alone"] + 1, took
+    # An attempt at a mail takes a second, and there are forty of them for two hands.
+    assert took["beside"] < took["alone"] + 2, took
     assert {r.state for r in told(engine, "quote") if r.channel == "email"} == {"queued"}
 
 
