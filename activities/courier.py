@@ -495,15 +495,16 @@ def _further(
     )
 
 
-_ALONE = (Role.customer, Role.engineer)
+def _goes_alone(row: Notification) -> bool:
+    """Whether it never joins a digest: it leaves the house, or nobody can tell what it says."""
+    return row.to_role in (Role.customer, Role.engineer) or row.message not in MESSAGES
 
 
 def _gathered(rows: list[Notification]) -> list[list[Notification]]:
     """What goes out together: a burst to the same role within the house is one digest."""
-    alone = [row for row in rows if row.to_role in _ALONE or row.message not in MESSAGES]
-    parcels = [[row] for row in alone]
+    parcels = [[row] for row in rows if _goes_alone(row)]
     internal = sorted(
-        (row for row in rows if row not in alone), key=lambda row: (row.to_role, row.channel)
+        (row for row in rows if not _goes_alone(row)), key=lambda row: (row.to_role, row.channel)
     )
     for _, group in groupby(internal, key=lambda row: (row.to_role, row.channel)):
         burst = list(group)

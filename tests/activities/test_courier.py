@@ -250,3 +250,12 @@ async def test_a_failure_is_logged_without_its_words(engine: Engine) -> None:
         await courier_of(engine, Recorder(lambda message: True)).deliver_due()
     assert [line["event"] for line in lines] == ["message_failed"]
     assert "13812345678" not in str(lines)
+
+
+async def test_a_message_that_nobody_knows_spoils_no_digest(engine: Engine) -> None:
+    queue(engine, (Role.supervisor, "breached"), each=6)
+    queue(engine, (Role.supervisor, "unheard_of"))
+    gateway = Recorder()
+    await courier_of(engine, gateway).deliver_due()
+    assert gateway.names == ["digest"]
+    assert len(gateway.sent[0].numbers) == 1
