@@ -169,9 +169,9 @@ async def resend_notification(services: Served, caller: Steerer, id: str) -> Res
 
 def _shown(sending: outbox.Sending) -> dict[str, Any]:
     row = sending.notification
-    plain = ShownNotification.model_fields.keys() & row.model_dump().keys()
+    kept = row.model_dump()
     return {
-        **{name: getattr(row, name) for name in plain},
+        **{name: kept[name] for name in ShownNotification.model_fields if name in kept},
         "created_at": rfc3339(row.created_at),
         "next_try_at": rfc3339(row.not_before) if row.state == "queued" else None,
         "sent_at": rfc3339(row.sent_at),
