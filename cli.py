@@ -223,11 +223,15 @@ def token(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    providers: Annotated[
+        bool, typer.Option("--providers", help="Ask those that deliver messages, too.")
+    ] = False,
+) -> None:
     """Check this installation, and say what to do about what is wrong."""
     from runtime.doctor import examine
 
-    if not asyncio.run(examine(_settings())):
+    if not asyncio.run(examine(_settings(), providers=providers)):
         raise typer.Exit(1)
 
 

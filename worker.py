@@ -12,11 +12,15 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.courier import Courier, LogGateway
+from activities.channels import Channels
+from activities.courier import Courier, Link
+from activities.messages import Templates
 from activities.registry import Activities
 from audit.archivist import Archivist
 from audit.store import Store
+from domain.policy import Policy
 from records.engine import migrate, open_engine
+from runtime.delivery import channels, templates
 from runtime.keys import key_ring, look_for_missing_keys, signing_key
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
@@ -53,9 +57,22 @@ def build_worker(
     )
 
 
-def build_activities(engine: Engine, timezone: str) -> tuple[Activities, Courier]:
+def build_activities(
+    engine: Engine,
+    policy: Policy,
+    channels: Channels,
+    templates: Templates,
+    link: Link | None = None,
+) -> tuple[Activities, Courier]:
     """The activities, and the courier that delivers what they put into the outbox."""
-    courier = Courier(engine, LogGateway(), timezone=timezone)
+    courier = Courier(
+        engine,
+        channels,
+        templates=templates,
+        timezone=policy.timezone,
+        quiet=policy.quiet_hours,
+        link=link,
+    )
     return Activities(engine, wake_courier=courier.wake), courier
 
 
@@ -71,13 +88,18 @@ def build_archivist(settings: Settings, engine: Engine, client: Client) -> Archi
 
 
 async def run_worker(settings: Settings) -> None:
-    """Work until told to stop (SIGINT, SIGTERM or cancellation)."""
+    """Work until told to stop (SIGINT, SIGTERM or cancellation).
+
+    Raises:
+        Trouble: the channels file or a template is wrong.
+    """
+    outlets, words = channels(settings), templates(settings)
     engine = open_engine(settings.database, key_ring(settings))
     migrate(engine)
     look_for_missing_keys(engine)
     client = await connect(settings)
     await prepare(client)
-    activities, courier = build_activities(engine, settings.timing_policy.timezone)
+    activities, courier = build_activities(engine, settings.timing_policy, outlets, words)
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

@@ -3,85 +3,53 @@
 Why an outbox and not an activity per message: it keeps the request's history small, and a slow
 provider away from its clocks. A message is written in the transaction of what it tells, so it is
 never lost; it is sent at least once, and its id lets a provider drop what comes twice.
+
+Each provider has hands of its own: one that hangs or is down delays only its own messages.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from itertools import groupby
-from typing import Protocol
+from time import monotonic
 from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import Engine
-from sqlmodel import col, select
 
-from activities.messages import Text, digest, render
+from activities.channels import Channels, Outgoing
+from activities.messages import MESSAGES, Templates
+from activities.obsolete import is_obsolete
+from activities.providers.port import Address, Message, NotSent
+from domain.policy import QuietHours
 from domain.vocabulary import Role
-from records.engine import reading, writing
+from records import outbox, queries
+from records.outbox import Recipient, Try, Verdict
 from records.tables import Notification
 
 log = structlog.get_logger()
 
 ROUND_SECONDS = 2.0
-SEND_SECONDS = 10.0
+SEND_SECONDS = 20.0
+GOODBYE_SECONDS = 8.0
 LEASE = timedelta(seconds=60)
 BATCH = 200
-HANDS = 8
 DIGEST_ABOVE = 5
 BACK_OFF = [timedelta(seconds=s) for s in (1, 5, 30, 300, 1800, 7200, 21600)]
 """How long a message rests after each failed attempt; after the last it has failed for good."""
+PATIENCE = sum(BACK_OFF, timedelta(0))
+"""How long a message waits at most for a provider that is down."""
+TROUBLE_AFTER = 5
+"""After so many failures in a row a provider rests, and then is tried with one message first."""
+RESTS = [timedelta(seconds=s) for s in (15, 30, 60, 120, 300)]
 
-
-@dataclass(frozen=True)
-class Message:
-    """One message on its way, or a digest of several.
-
-    Attributes:
-        id: the same whenever it is sent again.
-        numbers: the requests it is about.
-        to_id: the engineer's id; None: everyone of the role, or the customer of the request, whose
-            address a gateway finds in the records.
-        name: which text (`activities/messages.py`), or `digest`.
-    """
-
-    id: str
-    numbers: tuple[str, ...]
-    to_role: str
-    to_id: str | None
-    channel: str
-    name: str
-    text: Text
-
-
-class Gateway(Protocol):
-    """Where messages leave the house: a provider of text messages, an app's push service …"""
-
-    def send(self, message: Message) -> None:
-        """Send it, or raise; called from several threads at once.
-
-        It must give up by itself within ten seconds: a thread cannot be stopped from outside.
-        """
-
-
-class LogGateway:
-    """Writes one line per message into the log, without personal data."""
-
-    def send(self, message: Message) -> None:
-        """Write the line."""
-        log.info(
-            "message_sent",
-            id=message.id,
-            to=message.to_role,
-            who=message.to_id,
-            channel=message.channel,
-            message=message.name,
-            said=message.text.zh,
-        )
+Link = Callable[[str], str]
+"""Makes the address under which the customer of a request may follow it."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +60,16 @@ class _Parcel:
     lease_until: datetime
 
     @property
+    def first(self) -> Notification:
+        return self.rows[0]
+
+    @property
     def ids(self) -> list[str]:
         return [row.id for row in self.rows]
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.number for row in self.rows))
 
     @property
     def digest(self) -> str | None:
@@ -102,22 +78,110 @@ class _Parcel:
             return None
         return f"digest:{sha256(' '.join(self.ids).encode()).hexdigest()[:16]}"
 
-    def message(self, zone: ZoneInfo) -> Message:
-        first = self.rows[0]
-        texts = [render(row.message, row.number, row.facts, zone) for row in self.rows]
-        return Message(
-            id=self.digest or first.id,
-            numbers=tuple(dict.fromkeys(row.number for row in self.rows)),
-            to_role=first.to_role,
-            to_id=first.to_id,
-            channel=first.channel,
-            name="digest" if self.digest else first.message,
-            text=digest(texts) if self.digest else texts[0],
-        )
-
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+class _Lane:
+    """The way to one provider: its hands, what waits for them, and whether it rests.
+
+    A provider that failed several times in a row is left alone for a while; then one message tries
+    whether it is back. Otherwise everything that waits for it would use up its attempts.
+    """
+
+    def __init__(self, outlet: Outgoing, now: Callable[[], datetime]) -> None:
+        self.outlet, self.name, self._now = outlet, outlet.name, now
+        self.under_way: set[asyncio.Task[None]] = set()
+        self._threads = ThreadPoolExecutor(outlet.hands, thread_name_prefix=f"to-{outlet.name}")
+        self._free_hands = asyncio.Semaphore(outlet.hands)
+        self._failures = 0
+        self._rests_until: datetime | None = None
+
+    async def send(self, prepare: Callable[[], Message], lease_until: datetime) -> str | None:
+        """Send a message as soon as a hand is free. Returns the provider's own id of it.
+
+        Args:
+            prepare: makes the message, at the last moment: most of what waits for a provider in
+                trouble is never made, and nobody's address is opened for it.
+
+        Raises:
+            NotSent: it was not taken.
+            _NoTime: the lease ends before it could be.
+            _Resting: the provider is left alone.
+            _NotNow, _NoAddress: `prepare` says so.
+        """
+        async with self._free_hands:
+            if self._now() + timedelta(seconds=SEND_SECONDS) > lease_until:
+                raise _NoTime
+            is_probe = self._step_up()
+            try:
+                sending = asyncio.get_running_loop().run_in_executor(
+                    self._threads, lambda: self.outlet.provider.send(prepare())
+                )
+                sent = await asyncio.wait_for(sending, SEND_SECONDS)
+            except (_NotNow, _NoAddress):
+                if is_probe:
+                    self._rests_until = self._now()  # The next one goes ahead.
+                raise
+            except Exception as error:
+                failure = _as_not_sent(error)
+                if failure.down:
+                    self._failed(is_probe=is_probe)
+                elif failure is error:
+                    self._answered()
+                raise failure from None
+            self._answered()
+            return sent
+
+    @property
+    def rests_until(self) -> datetime | None:
+        """Until when it is left alone; None: it is not."""
+        resting = self._rests_until is not None and self._now() < self._rests_until
+        return self._rests_until if resting else None
+
+    def _step_up(self) -> bool:
+        """Take a turn, or learn that it rests. The first after a rest goes alone: whether it is."""
+        if until := self.rests_until:
+            raise _Resting(until)
+        if self._rests_until is None:
+            return False
+        self._rests_until = self._now() + timedelta(seconds=SEND_SECONDS)
+        return True
+
+    def _answered(self) -> None:
+        self._failures, self._rests_until = 0, None
+
+    def _failed(self, *, is_probe: bool) -> None:
+        if self._rests_until is not None and not is_probe:
+            return  # It was on its way when the rest began, and says nothing new.
+        self._failures += 1
+        if self._failures >= TROUBLE_AFTER:
+            rest = RESTS[min(self._failures - TROUBLE_AFTER, len(RESTS) - 1)]
+            self._rests_until = self._now() + rest
+            log.warning("provider_rests", provider=self.name, seconds=rest.total_seconds())
+
+
+class _NoTime(Exception):
+    """The lease ends too soon; what is not sent goes back to the outbox with it."""
+
+
+class _Resting(Exception):
+    """The provider is left alone until then."""
+
+    def __init__(self, until: datetime) -> None:
+        self.until = until
+
+
+class _NotNow(Exception):
+    """The message is not to be sent now, by nobody."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+
+
+class _NoAddress(Exception):
+    """The provider cannot reach the recipient: nobody knows where."""
 
 
 class Courier:
@@ -126,22 +190,26 @@ class Courier:
     Several couriers may work on the same outbox; a message in hand belongs to one of them.
 
     Args:
-        timezone: in which the texts tell the time.
+        timezone: in which the texts tell the time, and in which quiet hours are meant.
+        quiet: when customers are not disturbed with what can wait.
+        link: makes the customer's address of a request for those messages that may carry it.
     """
 
     def __init__(
         self,
         engine: Engine,
-        gateway: Gateway,
+        channels: Channels,
         *,
+        templates: Templates | None = None,
         timezone: str = "Asia/Shanghai",
+        quiet: QuietHours | None = None,
+        link: Link | None = None,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        self._engine, self._gateway, self._now = engine, gateway, now
-        self._zone = ZoneInfo(timezone)
-        self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="courier")
-        self._free_hands = asyncio.Semaphore(HANDS)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._engine, self._channels, self._now = engine, channels, now
+        self._templates = templates or Templates()
+        self._zone, self._quiet, self._link = ZoneInfo(timezone), quiet, link
+        self._lanes = {name: _Lane(outlet, now) for name, outlet in channels.outlets.items()}
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -161,102 +229,284 @@ class Courier:
                     await asyncio.wait_for(self._woken.wait(), ROUND_SECONDS)
         finally:
             self._loop = None
-            if self._under_way:
-                _, late = await asyncio.wait(self._under_way, timeout=SEND_SECONDS)
+            if under_way := self._under_way:
+                _, late = await asyncio.wait(under_way, timeout=GOODBYE_SECONDS)
                 for task in late:
                     task.cancel()
 
     async def deliver_due(self) -> None:
         """Deliver what is due now, and wait until each was sent or has failed."""
         await self._look()
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        while under_way := self._under_way:
+            await asyncio.wait(under_way)
+
+    @property
+    def _under_way(self) -> set[asyncio.Task[None]]:
+        return {task for lane in self._lanes.values() for task in lane.under_way}
 
     async def _look(self) -> None:
         try:
-            while len(self._under_way) < BATCH:
-                parcels = await asyncio.to_thread(self._claim)
-                for parcel in parcels:
-                    task = asyncio.create_task(self._deliver(parcel))
-                    self._under_way.add(task)
-                    task.add_done_callback(self._put_away)
-                if not parcels:
-                    return
+            while any([await self._set_off(lane, whom) for lane, whom in await self._due()]):
+                pass
         except Exception:
             # Whatever it was, the outbox is still there in the next round.
             log.exception("courier_stumbled")
 
-    def _put_away(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("courier_stumbled", exc_info=error)
+    async def _due(self) -> list[tuple[_Lane, list[Recipient]]]:
+        """The lanes that have something to send and do not rest, each with whom it is for."""
+        due: dict[str, list[Recipient]] = {}
+        for whom in await asyncio.to_thread(outbox.waiting, self._engine, self._now()):
+            for name in self._channels.route(*whom):
+                if not self._lanes[name].rests_until:
+                    due.setdefault(name, []).append(whom)
+                    break
+        return [(self._lanes[name], whom) for name, whom in due.items()]
 
-    def _claim(self) -> list[_Parcel]:
-        """Take queued messages in hand; a courier that dies gives them back when the lease ends."""
+    async def _set_off(self, lane: _Lane, whom: list[Recipient]) -> bool:
+        """Start to deliver some of what waits; whether there was anything."""
+        most = BATCH - len(lane.under_way)
+        if most <= 0:
+            return False
         now = self._now()
-        ripe = col(Notification.not_before).is_(None) | (col(Notification.not_before) <= now)
-        due = (
-            select(Notification)
-            .where(Notification.state == "queued", ripe)
-            .order_by(col(Notification.created_at))
-            .limit(BATCH)
-        )
-        with reading(self._engine) as session:
-            if session.exec(due.limit(1)).first() is None:
-                return []
-        lease_until = now + LEASE
-        with writing(self._engine) as session:
-            rows = list(session.exec(due.with_for_update(skip_locked=True)))
-            for row in rows:
-                row.not_before = lease_until
-        return [_Parcel(together, lease_until) for together in _gathered(rows)]
+        rows = await asyncio.to_thread(outbox.claim, self._engine, whom, now, now + LEASE, most)
+        for together in _gathered(rows):
+            parcel = _Parcel(together, now + LEASE)
+            task = asyncio.create_task(self._deliver(parcel))
+            lane.under_way.add(task)
+            task.add_done_callback(lane.under_way.discard)
+            task.add_done_callback(_put_away)
+        return bool(rows)
+
+    # --- one parcel -------------------------------------------------------------------------------
 
     async def _deliver(self, parcel: _Parcel) -> None:
-        async with self._free_hands:
-            if self._now() + timedelta(seconds=SEND_SECONDS) > parcel.lease_until:
-                return  # It waited too long for a free hand; the lease's end gives it back.
-            sent = await self._send(parcel)
-        await asyncio.to_thread(self._record, parcel, sent=sent)
+        tries: list[Try] = []
+        rests: list[datetime] = []
+        retry_after = timedelta(0)
+        for name in self._channels.route(parcel.first.to_role, parcel.first.channel):
+            if name in (parcel.first.refused_by or ()):
+                continue
+            lane, began, at = self._lanes[name], monotonic(), self._now()
+            prepare = partial(self._message, parcel, lane.outlet.provider.address)
+            try:
+                provider_id = await lane.send(prepare, parcel.lease_until)
+            except _NotNow as waits:
+                await self._settle(parcel, waits.verdict)
+                return
+            except _NoAddress:
+                continue
+            except _NoTime:
+                if not tries:
+                    return  # The lease's end gives it back.
+                break
+            except _Resting as resting:
+                rests.append(resting.until)
+                continue
+            except Exception as error:
+                failure = _as_not_sent(error)
+                outcome = "refused" if failure.for_good else "failed"
+                retry_after = max(retry_after, failure.retry_after or timedelta(0))
+                took = round((monotonic() - began) * 1000)
+                tries.append(Try(at, name, outcome, failure.reason, took))
+                # Not the error's own words: they may quote an address.
+                log.warning("message_failed", id=parcel.ids[0], provider=name, error=failure.reason)
+                continue
+            tries.append(Try(at, name, "sent", None, round((monotonic() - began) * 1000)))
+            sent = Verdict("sent", "sent", provider_id=provider_id, digest=parcel.digest)
+            await self._settle(parcel, sent, tries)
+            return
+        verdict = self._not_delivered(parcel.first, tries, rests, retry_after)
+        await self._settle(parcel, verdict, tries)
 
-    async def _send(self, parcel: _Parcel) -> bool:
-        try:
-            message = parcel.message(self._zone)
-            loop = asyncio.get_running_loop()
-            sending = loop.run_in_executor(self._hands, self._gateway.send, message)
-            await asyncio.wait_for(sending, SEND_SECONDS)
-        except Exception as error:
-            # Not the error's own words: they may quote an address.
-            log.warning("message_failed", id=parcel.ids[0], error=type(error).__name__)
-            return False
-        return True
+    def _not_now(self, row: Notification) -> Verdict | None:
+        """What becomes of a message that is not to be sent now; None: it is."""
+        moment = _moment_of(row)
+        if (moment and moment <= self._now()) or is_obsolete(self._engine, row):
+            return Verdict("dropped", "obsolete", counts=False)
+        kind = MESSAGES.get(row.message)
+        if self._quiet and kind and kind.waits and row.to_role == Role.customer:
+            until = self._quiet.end(self._now(), self._zone)
+            return Verdict("queued", not_before=until, counts=False) if until else None
+        return None
 
-    def _record(self, parcel: _Parcel, *, sent: bool) -> None:
-        still_ours = (
-            select(Notification)
-            .where(col(Notification.id).in_(parcel.ids))
-            .where(Notification.not_before == parcel.lease_until)
-            .with_for_update()
+    def _message(self, parcel: _Parcel, kind: Address | None) -> Message:
+        """The message for a provider that reaches people by this kind of address.
+
+        Raises:
+            _NotNow: it is obsolete, or waits for the morning.
+            _NoAddress: nobody knows where the recipient is reached.
+        """
+        first = parcel.first
+        if verdict := self._not_now(first):
+            raise _NotNow(verdict)
+        to = self._addresses(parcel, kind) if kind else ()
+        if kind and not to:
+            raise _NoAddress
+        texts = [
+            self._templates.render(
+                row.message,
+                row.number,
+                {**row.facts, **self._opened(row, personal=kind is not None)},
+                self._zone,
+            )
+            for row in parcel.rows
+        ]
+        return Message(
+            id=parcel.digest or first.id,
+            numbers=parcel.numbers,
+            to_role=first.to_role,
+            to_id=first.to_id,
+            channel=first.channel,
+            name="digest" if parcel.digest else first.message,
+            language=self._templates.language,
+            text=self._templates.digest(texts) if parcel.digest else texts[0],
+            to=to,
         )
+
+    def _addresses(self, parcel: _Parcel, kind: Address) -> tuple[str, ...]:
+        whom = parcel.first.to_role, parcel.first.to_id
+        found = (
+            address
+            for number in parcel.numbers
+            for address in self._channels.addresses(self._engine, number, *whom, kind)
+        )
+        return tuple(dict.fromkeys(found))
+
+    def _opened(self, row: Notification, *, personal: bool) -> dict[str, str]:
+        """What a message may say that no outbox keeps."""
+        opened = {}
+        names = MESSAGES[row.message].facts if row.message in MESSAGES else ()
+        if "response_by" in names:
+            due = outbox.due_at(self._engine, row.number, "first_response")
+            if due and due > self._now():
+                opened["response_by"] = due.isoformat()
+        if personal and row.to_role == Role.customer:
+            if customer := queries.customer(self._engine, row.number):
+                opened["name"] = customer.name
+            if self._link and "link" in names:
+                opened["link"] = self._link(row.number)
+        return opened
+
+    def _not_delivered(
+        self,
+        row: Notification,
+        tries: Sequence[Try],
+        rests: Sequence[datetime],
+        retry_after: timedelta,
+    ) -> Verdict:
+        """Whether a message that nobody took is tried again, and when."""
         now = self._now()
-        with writing(self._engine) as session:
-            for row in session.exec(still_ours):
-                row.attempts += 1
-                if sent:
-                    row.state, row.sent_at, row.digest = "sent", now, parcel.digest
-                elif row.attempts > len(BACK_OFF):
-                    row.state = "failed"
-                else:
-                    row.not_before = now + BACK_OFF[row.attempts - 1]
+        # A message that failed and was sent again has waited only since.
+        waited = now - (row.failed_at or row.created_at)
+        postponed = bool(rests) and not tries and waited < PATIENCE
+        if not rests and all(one.outcome == "refused" for one in tries):
+            outcome = "refused" if tries else "unaddressed"
+            return Verdict("failed", outcome, counts=bool(tries))
+        left = BACK_OFF[row.attempts :]
+        if postponed:
+            again: datetime | None = min(rests)
+        else:
+            again = now + max(left[0], retry_after) if left else None
+        moment = _moment_of(row)
+        if again is None or (moment and again >= moment):
+            return Verdict("failed", "failed", counts=not postponed)
+        return Verdict("queued", not_before=again, counts=not postponed)
+
+    async def _settle(self, parcel: _Parcel, verdict: Verdict, tries: Sequence[Try] = ()) -> None:
+        now = self._now()
+        further: list[Notification] = []
+        if verdict.state == "failed":
+            further = [told for row in parcel.rows for told in _told_of(row, tries, now)]
+        await asyncio.to_thread(
+            outbox.settle,
+            self._engine,
+            parcel.ids,
+            parcel.lease_until,
+            verdict,
+            now,
+            tries=tries,
+            further=further,
+        )
+        if further:
+            self.wake()
+
+
+def _put_away(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("courier_stumbled", exc_info=error)
+
+
+def _as_not_sent(error: Exception) -> NotSent:
+    """What went wrong, in a word of ours."""
+    match error:
+        case NotSent():
+            return error
+        case TimeoutError():
+            return NotSent("timeout", down=True)
+        case OSError():
+            return NotSent(type(error).__name__, down=True)
+        case _:  # It may be this one message that nobody can write.
+            return NotSent(type(error).__name__)
+
+
+def _moment_of(row: Notification) -> datetime | None:
+    """When a message is of no use any more: a reminder, once the visit has begun."""
+    if row.message != "visit_reminder":
+        return None
+    with contextlib.suppress(KeyError, ValueError):
+        return datetime.fromisoformat(row.facts["window_start"])
+    return None
+
+
+_OF_OURS = ("reminder_failed", "delivery_failed")
+"""What the courier itself tells; that this fails is told nobody, or it would never end."""
+
+
+def _told_of(row: Notification, tries: Sequence[Try], now: datetime) -> list[Notification]:
+    """What is told because a message has failed for good: of a reminder, and of the provider."""
+    told = []
+    if row.message == "visit_reminder":
+        facts = {"told": row.to_role, "window_start": row.facts.get("window_start", "—")}
+        id_ = f"{row.id}:failed"
+        told.append(_further(row, id_, Role.dispatcher, "reminder_failed", facts, now))
+    if row.message not in _OF_OURS:
+        provider = tries[-1].provider if tries else row.channel
+        facts = {"provider": provider, "error": tries[-1].error or "" if tries else "unaddressed"}
+        # Once for each provider and hour, however many fail.
+        id_ = f"delivery:{provider}:{now:%Y%m%d%H}"
+        told.append(_further(row, id_, Role.supervisor, "delivery_failed", facts, now))
+    return told
+
+
+def _further(
+    row: Notification, id_: str, to: Role, message: str, facts: dict[str, str], now: datetime
+) -> Notification:
+    return Notification(
+        id=id_,
+        number=row.number,
+        to_role=to.value,
+        to_id=None,
+        channel="console",
+        message=message,
+        rule=row.rule,
+        level=None,
+        facts=facts,
+        created_at=now,
+    )
+
+
+def _goes_alone(row: Notification) -> bool:
+    """Whether it never joins a digest: it leaves the house, or nobody can tell what it says."""
+    return row.to_role in (Role.customer, Role.engineer) or row.message not in MESSAGES
 
 
 def _gathered(rows: list[Notification]) -> list[list[Notification]]:
     """What goes out together: a burst to the same role within the house is one digest."""
-    parcels = [[row] for row in rows if row.to_role in (Role.customer, Role.engineer)]
+    parcels = [[row] for row in rows if _goes_alone(row)]
     internal = sorted(
-        (row for row in rows if row.to_role not in (Role.customer, Role.engineer)),
-        key=lambda row: row.to_role,
+        (row for row in rows if not _goes_alone(row)), key=lambda row: (row.to_role, row.channel)
     )
-    for _, group in groupby(internal, key=lambda row: row.to_role):
+    for _, group in groupby(internal, key=lambda row: (row.to_role, row.channel)):
         burst = list(group)
         parcels += [burst] if len(burst) > DIGEST_ABOVE else [[row] for row in burst]
     return parcels

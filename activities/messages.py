@@ -1,169 +1,257 @@
-"""What the messages say, in Chinese and English; without personal data."""
+"""The messages: who gets which, what each names, and its words in both languages.
 
-from collections import defaultdict
-from datetime import datetime
-from typing import NamedTuple
+The words are templates, `templates/<language>/<message>.txt.j2`: the first line is the subject, the
+rest the text. An organisation may put its own into a folder that is searched first. No text holds
+personal data unless a template of the organisation's own asks for the customer's `name`.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from jinja2 import (
+    ChoiceLoader,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    Undefined,
+    select_autoescape,
+)
+from jinja2.sandbox import SandboxedEnvironment
+
 from domain.rules import PROMISES, Rule
-from domain.vocabulary import ComplaintClass
+from domain.vocabulary import ComplaintClass, Role
+
+Language = Literal["zh-CN", "en"]
+LANGUAGES: tuple[Language, ...] = ("zh-CN", "en")
+TEMPLATES = Path(__file__).parent / "templates"
+ENDING = ".txt.j2"
+
+
+class Kind(NamedTuple):
+    """What is known of a message.
+
+    Attributes:
+        to: who gets it.
+        facts: what its text may name besides the request's `number`.
+        waits: it rests during quiet hours.
+    """
+
+    to: tuple[Role, ...]
+    facts: tuple[str, ...] = ()
+    waits: bool = False
+
+
+_CUSTOMER, _ENGINEER = (Role.customer,), (Role.engineer,)
+_OWING = (Role.agent, Role.dispatcher, Role.engineer, Role.supervisor)
+_TOLD = (Role.dispatcher, Role.supervisor, Role.manager)
+
+MESSAGES: dict[str, Kind] = {
+    "request_received": Kind(_CUSTOMER, ("response_by", "link")),
+    "work_offered": Kind(_ENGINEER),
+    "work_withdrawn": Kind(_ENGINEER),
+    "no_answer": Kind(_ENGINEER),
+    "dispatch_by_hand": Kind((Role.dispatcher,), ("reason",)),
+    "appointment_sheet": Kind(_CUSTOMER, ("window_start", "window_end")),
+    "visit_reminder": Kind((Role.customer, Role.engineer), ("window_start",)),
+    "engineer_departed": Kind(_CUSTOMER),
+    "engineer_late": Kind(_CUSTOMER, ("eta",)),
+    "missed_you": Kind(_CUSTOMER),
+    "visit_needed": Kind(_CUSTOMER, waits=True),
+    "quote": Kind(_CUSTOMER, ("total",)),
+    "quote_approved": Kind(_ENGINEER),
+    "quote_declined": Kind(_ENGINEER),
+    "parts_awaited": Kind(_CUSTOMER, ("expected_on",), waits=True),
+    "parts_arrived": Kind(_ENGINEER),
+    "shipped_back": Kind(_CUSTOMER, waits=True),
+    "please_sign": Kind(_CUSTOMER, ("owed",)),
+    "receipt": Kind(_CUSTOMER, ("amount",), waits=True),
+    "survey_sms": Kind(_CUSTOMER, ("link",), waits=True),
+    "complaint_opened": Kind((Role.supervisor,), ("class", "complaint")),
+    "request_cancelled": Kind(_CUSTOMER, waits=True),
+    "due_soon": Kind(_OWING, ("rule", "due_at", "subject")),
+    "breached": Kind(_TOLD, ("rule", "due_at", "subject")),
+    "breached_customer": Kind(_CUSTOMER, ("rule", "due_at")),
+    "reminder_failed": Kind((Role.dispatcher,), ("told", "window_start")),
+    "delivery_failed": Kind((Role.supervisor,), ("provider", "error")),
+}
+"""Every message that the domain tells, and the two that the courier tells itself."""
+
+OPENED = ("name", "link", "response_by")
+"""What is looked up when a message is sent; empty where there is none, or nobody may have it."""
+
+SAMPLE = {
+    "amount": "480.00",
+    "class": "slow_response",
+    "complaint": "1",
+    "due_at": "2024-05-20T01:10:00+00:00",
+    "error": "timeout",
+    "eta": "2024-05-20T06:30:00+00:00",
+    "expected_on": "2024-05-23",
+    "link": "https://service.example/t/abc",
+    "name": "张三",
+    "owed": "480.00",
+    "provider": "sms_gateway",
+    "reason": "nobody_fits",
+    "response_by": "2024-05-20T01:10:00+00:00",
+    "rule": "first_response",
+    "subject": "1",
+    "told": "customer",
+    "total": "480.00",
+    "window_end": "2024-05-20T08:00:00+00:00",
+    "window_start": "2024-05-20T06:00:00+00:00",
+}
+"""A plausible value of every fact, to try the templates with."""
+
+_REASONS = {
+    "nobody_fits": ("没有符合条件的工程师", "no engineer fits"),
+    "no_offer_in_time": ("未能按时派单", "no offer went out in time"),
+}
+_MOMENTS = {"window_start", "window_end", "eta", "due_at", "response_by"}
+_DAYS_ZH = "一二三四五六日"
+_DAYS_EN = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS_EN = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
 class Text(NamedTuple):
-    """The same words in both languages."""
+    """What a message says, in one language."""
 
-    zh: str
-    en: str
-
-
-TEXTS: dict[str, Text] = {
-    "request_received": Text(
-        "您的服务请求已受理,编号 {number},我们会尽快与您联系。",
-        "Your service request {number} has been received; we will contact you shortly.",
-    ),
-    "work_offered": Text(
-        "新工单待确认:{number},请在时限内接单或说明拒单原因。",
-        "New work for you: {number}. Please accept it, or decline it with a reason.",
-    ),
-    "work_withdrawn": Text(
-        "服务请求 {number} 的工单已撤回,无需继续处理。",
-        "The work on {number} has been withdrawn from you.",
-    ),
-    "no_answer": Text(
-        "您未在时限内确认 {number},已记录并改派。",
-        "You did not answer the offer of {number} in time; it goes to the next engineer.",
-    ),
-    "dispatch_by_hand": Text(
-        "服务请求 {number} 需要人工派单:{reason}。",
-        "Please dispatch {number} by hand: {reason}.",
-    ),
-    "appointment_sheet": Text(
-        "服务请求 {number} 已预约上门:{window_start} 至 {window_end}。",
-        "The visit for {number} is agreed for {window_start} to {window_end}.",
-    ),
-    "visit_reminder": Text(
-        "上门提醒:服务请求 {number} 的预约时间为 {window_start},请做好准备。",
-        "Reminder: the visit for {number} begins at {window_start}.",
-    ),
-    "engineer_departed": Text(
-        "服务请求 {number} 的工程师已出发。",
-        "The engineer for {number} is on the way.",
-    ),
-    "engineer_late": Text(
-        "非常抱歉,服务请求 {number} 的工程师将晚到,预计 {eta} 到达。",
-        "We are sorry: the engineer for {number} is running late and expected at {eta}.",
-    ),
-    "missed_you": Text(
-        "工程师按约上门未能见到您(服务请求 {number}),我们会与您重新预约。",
-        "We came for {number} and missed you; we will agree a new time with you.",
-    ),
-    "visit_needed": Text(
-        "服务请求 {number} 还需上门一次,我们会与您预约时间,您无需重复说明问题。",
-        "{number} needs a visit; we will agree a time. You need not explain anything again.",
-    ),
-    "quote": Text(
-        "服务请求 {number} 的报价为 {total} 元,经您同意后才会开始维修。",
-        "The quote for {number} is {total} yuan; no work begins before you approve it.",
-    ),
-    "quote_approved": Text(
-        "客户已同意服务请求 {number} 的报价,可以开始维修。",
-        "The customer approved the quote for {number}; you may begin.",
-    ),
-    "quote_declined": Text(
-        "客户已拒绝服务请求 {number} 的报价。",
-        "The customer declined the quote for {number}.",
-    ),
-    "parts_awaited": Text(
-        "服务请求 {number} 所需配件正在调货,预计到货日期:{expected_on}。",
-        "Parts for {number} are on order, expected on {expected_on}.",
-    ),
-    "parts_arrived": Text(
-        "服务请求 {number} 的配件已到货,可以继续服务。",
-        "The parts for {number} have arrived; the work can go on.",
-    ),
-    "shipped_back": Text(
-        "您送修的产品已寄回(服务请求 {number})。",
-        "Your product has been shipped back to you ({number}).",
-    ),
-    "please_sign": Text(
-        "服务请求 {number} 已完成,请确认并签字;应付金额 {owed} 元。",
-        "The work on {number} is done: please confirm and sign. To be paid: {owed} yuan.",
-    ),
-    "receipt": Text(
-        "已收到服务请求 {number} 的付款 {amount} 元,谢谢。",
-        "We received {amount} yuan for {number}, thank you.",
-    ),
-    "survey_sms": Text(
-        "刚才未能接通您的电话。请为服务请求 {number} 评分(1-5 分)并留下宝贵意见。",
-        "We could not reach you. Please rate our service for {number} from 1 to 5.",
-    ),
-    "complaint_opened": Text(
-        "服务请求 {number} 有投诉待接手,类别:{class}。",
-        "A complaint on {number} is waiting to be taken over: {class}.",
-    ),
-    "request_cancelled": Text(
-        "服务请求 {number} 已取消。",
-        "Your service request {number} has been cancelled.",
-    ),
-    "due_soon": Text(
-        "即将超时:服务请求 {number} 的“{rule}”须在 {due_at} 前完成。",
-        "Due soon: {rule} of {number}, by {due_at}.",
-    ),
-    "breached": Text(
-        "已超时:服务请求 {number} 的“{rule}”应在 {due_at} 前完成。",
-        "Overdue: {rule} of {number} was due by {due_at}.",
-    ),
-    "breached_customer": Text(
-        "非常抱歉,服务请求 {number} 未能按约定时间进行,我们正在跟进。",
-        "We are sorry: {number} is later than we promised; we are on it.",
-    ),
-}
-"""The text of each message that the domain tells; the facts stand in braces."""
-
-_REASONS = {
-    "nobody_fits": Text("没有符合条件的工程师", "no engineer fits"),
-    "no_offer_in_time": Text("未能按时派单", "no offer went out in time"),
-}
-_TIMES = {"window_start", "window_end", "eta", "due_at"}
+    subject: str
+    body: str
+    html: str
 
 
-def render(message: str, number: str, facts: dict[str, str], zone: ZoneInfo) -> Text:
-    """What the message about request `number` says, times as read in `zone`.
+class _Dash(Undefined):
+    """A fact that is missing shows as a dash rather than keeping the message from anyone."""
 
-    Raises:
-        KeyError: this version does not know the message.
+    def __str__(self) -> str:
+        return "—"
+
+
+class Templates:
+    """The words of every message in one language.
+
+    Args:
+        own: the organisation's folder, searched before ours.
+        strict: a missing fact is an error; for checking.
     """
-    known = {name: _worded(name, fact, zone) for name, fact in facts.items()}
-    text = TEXTS[message]
 
-    def say(language: int) -> str:
-        words = {name: wording[language] for name, wording in known.items()}
-        return text[language].format_map(defaultdict(lambda: "—", words, number=number))
+    def __init__(
+        self, language: Language = "zh-CN", own: Path | None = None, *, strict: bool = False
+    ) -> None:
+        self.language: Language = language
+        self._environment = SandboxedEnvironment(
+            loader=ChoiceLoader([FileSystemLoader(f) for f in (own, TEMPLATES) if f]),
+            undefined=StrictUndefined if strict else _Dash,
+            autoescape=select_autoescape(enabled_extensions=("html", "html.j2")),
+        )
 
-    return Text(zh=say(0), en=say(1))
+    def render(
+        self, message: str, number: str, facts: Mapping[str, str], zone: ZoneInfo | None = None
+    ) -> Text:
+        """What the message about request `number` says, times as read in `zone`.
+
+        Raises:
+            KeyError: this version does not know the message.
+            TemplateError: its template is broken.
+        """
+        if message not in MESSAGES:
+            raise KeyError(message)
+        words = _in_words(facts, self.language, zone or ZoneInfo("UTC"))
+        return self._text(message, {**dict.fromkeys(OPENED, ""), **words, "number": number})
+
+    def digest(self, texts: list[Text]) -> Text:
+        """Many messages to the same role in one."""
+        return self._text("digest", {"texts": [text.body for text in texts]})
+
+    def _text(self, name: str, words: Mapping[str, Any]) -> Text:
+        template = self._environment.get_template(f"{self.language}/{name}{ENDING}")
+        subject, _, body = template.render(words).strip().partition("\n")
+        said = {"language": self.language, "subject": subject.strip(), "body": body.strip()}
+        html = self._environment.get_template("mail.html.j2").render(said)
+        return Text(said["subject"], said["body"], html)
 
 
-def digest(texts: list[Text]) -> Text:
-    """Many messages to the same role in one."""
-    zh = "\n".join([f"共 {len(texts)} 条提醒:", *(text.zh for text in texts)])
-    en = "\n".join([f"{len(texts)} messages:", *(text.en for text in texts)])
-    return Text(zh=zh, en=en)
+def faults(own: Path | None) -> Iterator[str]:
+    """What is wrong with the templates, one sentence each: every one is tried in both languages."""
+    if own is not None and not own.is_dir():
+        yield f"there is no folder {own}"
+        return
+    for language in LANGUAGES:
+        templates = Templates(language, own, strict=True)
+        for message in MESSAGES:
+            if fault := _fault(templates, message):
+                yield f"{language}/{message}{ENDING}: {fault}"
+    for file in sorted(own.rglob("*.j2")) if own else ():
+        if not (TEMPLATES / file.relative_to(own or TEMPLATES)).exists():
+            yield f"{file.relative_to(own or TEMPLATES)}: no message has this template"
 
 
-def _worded(name: str, fact: str, zone: ZoneInfo) -> Text:
-    """A fact in words that people read."""
-    if name in _TIMES:
-        return _time(fact, zone)
-    if name == "rule" and fact in PROMISES:
-        return Text(PROMISES[Rule(fact)].zh, fact.replace("_", " "))
-    if name == "class" and fact in list(ComplaintClass):
-        return Text(ComplaintClass(fact).zh, fact.replace("_", " "))
-    return _REASONS.get(fact, Text(fact, fact))
-
-
-def _time(fact: str, zone: ZoneInfo) -> Text:
+def _fault(templates: Templates, message: str) -> str | None:
+    facts = {name: SAMPLE[name] for name in (*MESSAGES[message].facts, *OPENED)}
     try:
-        local = f"{datetime.fromisoformat(fact).astimezone(zone):%Y-%m-%d %H:%M}"
+        text = templates.render(message, "CR20240520-001", facts)
+        templates.digest([text, text])
+    except TemplateError as error:
+        return error.message or type(error).__name__
+    except (ArithmeticError, TypeError, ValueError, UnicodeDecodeError) as error:
+        return str(error)
+    if not text.subject or not text.body:
+        return "the first line is the subject, the text follows after an empty line"
+    return None
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def _in_words(facts: Mapping[str, str], language: Language, zone: ZoneInfo) -> dict[str, str]:
+    words = {name: _worded(name, fact, language, zone) for name, fact in facts.items()}
+    start, end = (_moment(facts.get(edge, ""), zone) for edge in ("window_start", "window_end"))
+    if start and end:
+        words["window"] = _window(start, end, language)
+    return words
+
+
+def _worded(name: str, fact: str, language: Language, zone: ZoneInfo) -> str:
+    """A fact in words that people read."""
+    zh = language == "zh-CN"
+    if name in _MOMENTS:
+        moment = _moment(fact, zone)
+        return _time(moment, language) if moment else fact
+    if name == "expected_on":
+        with suppress(ValueError):
+            return _day(date.fromisoformat(fact), language)
+    if name == "reason" and fact in _REASONS:
+        return _REASONS[fact][0 if zh else 1]
+    for term, known in (("class", ComplaintClass), ("told", Role)):
+        if name == term and fact in list(known):
+            return known(fact).zh if zh else fact.replace("_", " ")
+    if name == "rule" and fact in PROMISES:
+        return PROMISES[Rule(fact)].zh if zh else fact.replace("_", " ")
+    return fact
+
+
+def _moment(fact: str, zone: ZoneInfo) -> datetime | None:
+    try:
+        return datetime.fromisoformat(fact).astimezone(zone)
     except ValueError:
-        local = fact
-    return Text(local, local)
+        return None
+
+
+def _day(day: date, language: Language) -> str:
+    if language == "zh-CN":
+        return f"{day.month}月{day.day}日（周{_DAYS_ZH[day.weekday()]}）"
+    return f"{_DAYS_EN[day.weekday()]} {day.day} {_MONTHS_EN[day.month - 1]}"
+
+
+def _time(moment: datetime, language: Language) -> str:
+    return f"{_day(moment.date(), language)}{'' if language == 'zh-CN' else ', '}{moment:%H:%M}"
+
+
+def _window(start: datetime, end: datetime, language: Language) -> str:
+    same_day = start.date() == end.date()
+    until = f"{end:%H:%M}" if same_day else _time(end, language)
+    return f"{_time(start, language)} {'至' if language == 'zh-CN' else 'to'} {until}"

@@ -29,6 +29,7 @@ ABOUT: dict[str, Any] = {
         {"name": "audit", "description": "How requests stood, and whether their histories hold"},
         {"name": "codec", "description": "What histories say, for Temporal's own pages"},
         {"name": "personal data", "description": "The customer in clear, and who has seen it"},
+        {"name": "notifications", "description": "Messages to people, and what became of them"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
 }

@@ -97,6 +97,11 @@ KINDS: dict[str, Kind] = {
             "归档和流程服务器中都没有该服务请求的历史记录。",
         ),
     ),
+    "notification_not_found": Kind(
+        404,
+        ("No such message", "消息不存在"),
+        ("No message has this id.", "没有该编号的消息。"),
+    ),
     "method_not_allowed": Kind(
         405,
         ("Method not allowed", "不支持该方法"),
@@ -117,6 +122,14 @@ KINDS: dict[str, Kind] = {
         409,
         ("Event not allowed", "当前不能提交该事件"),
         ("{reason}", "{reason}"),
+    ),
+    "notification_not_failed": Kind(
+        409,
+        ("Message has not failed", "消息并未失败"),
+        (
+            "Only a message whose state is failed can be sent again.",
+            "只有状态为 failed 的消息可以重发。",
+        ),
     ),
     "request_closed": Kind(
         410,

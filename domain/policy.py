@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import tomllib
-from datetime import date, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -205,6 +205,35 @@ class Dissatisfaction(Value):
     negative_words: tuple[Line, ...] = ()
 
 
+class QuietHours(Value):
+    """When customers are not disturbed with what can wait; the hours may go over midnight."""
+
+    from_: time = Field(alias="from")
+    until: time
+
+    @model_validator(mode="after")
+    def _plain_and_not_all_day(self) -> Self:
+        if self.from_.tzinfo or self.until.tzinfo:
+            raise ValueError("write the hours without a zone, such as 21:00: the policy has one")
+        if self.from_ == self.until:
+            raise ValueError("from and until must differ: all day long is not quiet, but silent")
+        return self
+
+    def end(self, now: datetime, zone: ZoneInfo) -> datetime | None:
+        """When the quiet that reigns at `now` ends; None: there is none."""
+        local = now.astimezone(zone)
+        clock = local.time()
+        over_midnight = self.from_ > self.until
+        evening, morning = clock >= self.from_, clock < self.until
+        if not (evening or morning if over_midnight else evening and morning):
+            return None
+        day = local.date() + timedelta(days=over_midnight and evening)
+        # The same side of a clock change: the hour that comes twice must not end before it began.
+        fold = local.fold if day == local.date() else 0
+        end = datetime.combine(day, self.until, zone).replace(fold=fold).astimezone(UTC)
+        return end if end > now else None
+
+
 class Policy(Value):
     """Everything an organisation may set.
 
@@ -216,6 +245,7 @@ class Policy(Value):
         outside_provider_tiers: the customers whose overdue repair may go to an outside provider at
             our cost (S3).
         late_notice: how early an engineer must say that they are running late.
+        quiet_hours: None: customers are told everything at any hour.
     """
 
     name: Name
@@ -229,6 +259,7 @@ class Policy(Value):
     matching: Matching = Matching()
     dissatisfaction: Dissatisfaction = Dissatisfaction()
     limits: Limits = Limits()
+    quiet_hours: QuietHours | None = None
     rules: dict[Rule, RulePolicy]
 
     @model_validator(mode="before")

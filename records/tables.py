@@ -191,10 +191,14 @@ class Notification(Record, table=True):
     """A message in the outbox, `id` = `<number>:<seq>`.
 
     Attributes:
-        state: queued, sent or failed.
-        not_before: a courier has it in hand, or it failed and waits, until then; None: try at once.
+        state: queued, sent, failed or dropped.
+        not_before: a courier has it in hand, or it waits, until then; None: try at once.
         attempts: how often it was tried.
         digest: the digest it went out with.
+        provider: who was asked last; provider_id: that one's own id of it.
+        last_error: why it was not sent: a short word of ours, no provider's.
+        outcome: how it ended: sent, failed, refused (for good, at once), unaddressed or obsolete.
+        refused_by: the providers that are not asked again.
     """
 
     __table_args__ = (Index(None, "state", "created_at"),)
@@ -214,6 +218,31 @@ class Notification(Record, table=True):
     not_before: datetime | None = None
     sent_at: datetime | None = None
     digest: str | None = None
+    provider: str | None = None
+    provider_id: str | None = None
+    last_error: str | None = None
+    failed_at: datetime | None = None
+    outcome: str | None = None
+    refused_by: list[str] | None = Field(default=None, sa_type=JSON(none_as_null=True))
+
+
+class NotificationAttempt(Record, table=True):
+    """One provider asked once to deliver a message; rows are only ever added.
+
+    Attributes:
+        outcome: sent, refused (for good) or failed (for now).
+        took_ms: until the answer, the wait for one of the provider's hands included.
+    """
+
+    __tablename__ = "notification_attempt"
+
+    id: int | None = Field(default=None, primary_key=True)
+    notification: str = Field(foreign_key="notification.id", index=True)
+    at: datetime
+    provider: str
+    outcome: str
+    error: str | None
+    took_ms: int
 
 
 class Workload(Record, table=True):

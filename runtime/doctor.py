@@ -19,11 +19,14 @@ from sqlalchemy import make_url
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.channels import LOG, Channel, Outgoing
+from activities.providers.port import NotSent
 from activities.working_days import calendar_for
+from domain.vocabulary import Role
 from records import personal
 from records.engine import MIGRATIONS, open_engine
 from records.sealing import Unsealable
-from runtime import preflight
+from runtime import delivery, preflight
 from runtime.keys import key_ring
 from runtime.settings import Settings
 from runtime.temporal import connect, missing_attributes, worker_is_polling
@@ -62,11 +65,15 @@ class Finding:
     advice: str = ""
 
 
-async def examine(settings: Settings) -> bool:
-    """Check everything and print a table. Returns whether nothing failed."""
+async def examine(settings: Settings, *, providers: bool = False) -> bool:
+    """Check everything and print a table. Returns whether nothing failed.
+
+    Args:
+        providers: ask those that deliver messages as well.
+    """
     table = Table("Check", "Result", "Found", "What to do", show_lines=False, expand=False)
     healthy = True
-    async for finding in findings(settings):
+    async for finding in findings(settings, providers=providers):
         healthy &= finding.verdict is not Verdict.failed
         cells = (finding.what, finding.verdict.value, finding.found, finding.advice)
         styles = ("", COLOURS[finding.verdict], "", "")
@@ -75,7 +82,7 @@ async def examine(settings: Settings) -> bool:
     return healthy
 
 
-async def findings(settings: Settings) -> AsyncIterator[Finding]:
+async def findings(settings: Settings, *, providers: bool = False) -> AsyncIterator[Finding]:
     """Everything that is to be checked, one after the other."""
     yield _python()
     if settings.temporal_address is None:
@@ -85,6 +92,11 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     yield _tried("Token secret", lambda: _secret(settings))
     yield _tried("Policy", lambda: _policy(settings))
     yield _calendar(settings)
+    yield _tried("Message texts", lambda: _templates(settings))
+    yield _channels(settings)
+    if providers:
+        for provider in await asyncio.to_thread(_providers, settings):
+            yield provider
     database = await asyncio.to_thread(_database, settings)
     yield database
     if database.verdict is Verdict.ok and _exists(settings):
@@ -166,6 +178,50 @@ def _calendar(settings: Settings) -> Finding:
         return Finding(what, Verdict.ok, f"known until {last:%Y-%m-%d}")
     advice = f"put {wanted.year} into the policy as [working_time.years.{wanted.year}]"
     return Finding(what, Verdict.advice, f"known only until {last:%Y-%m-%d}", advice)
+
+
+def _templates(settings: Settings) -> str:
+    delivery.templates(settings)
+    own = f", those in {settings.templates} first" if settings.templates else ""
+    return f"every one can be told, in {settings.language}{own}"
+
+
+def _channels(settings: Settings) -> Finding:
+    what = "Channels"
+    if settings.channels is None:
+        advice = "name a channels file with AFTERSALES_CHANNELS"
+        return Finding(what, Verdict.advice, "messages go to the log only", advice)
+    try:
+        ways = delivery.channels(settings)
+    except Trouble as trouble:
+        return Finding(what, Verdict.failed, trouble.found, trouble.advice)
+    found = f"{', '.join(sorted(ways.outlets))} ({settings.channels})"
+    if lonely := ways.without_address():
+        advice = f"give an address for {', '.join(lonely)}, or route it elsewhere"
+        return Finding(what, Verdict.advice, found, advice)
+    if ways.route(Role.customer, Channel.sms) == (LOG,):
+        advice = "add routes.customer.sms: customers are told through the log only"
+        return Finding(what, Verdict.advice, found, advice)
+    return Finding(what, Verdict.ok, found)
+
+
+def _providers(settings: Settings) -> list[Finding]:
+    """Whether each provider answers; nothing is sent."""
+    try:
+        ways = delivery.channels(settings)
+    except Trouble:
+        return []  # What is wrong was said above.
+    return [_provider(outlet) for outlet in ways.outlets.values() if outlet.name != LOG]
+
+
+def _provider(outlet: Outgoing) -> Finding:
+    what = f"Provider {outlet.name}"
+    try:
+        outlet.provider.check()
+    except NotSent as refused:
+        advice = "correct its part of the channels file, or see to the provider"
+        return Finding(what, Verdict.failed, f"does not answer: {refused.reason}", advice)
+    return Finding(what, Verdict.ok, "answers")
 
 
 def _ports(settings: Settings) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from activities.messages import Language
 from domain.policy import Policy, PolicyError, read_policy
 
 STANDARD_POLICY = Path(__file__).parent.parent / "policies" / "standard.toml"
@@ -33,6 +34,9 @@ class Settings(BaseSettings):
             a folder under the data folder.
         signing_key: an Ed25519 private key, 32 bytes in base64, that signs the archive's months;
             unset, one is made under the data folder.
+        language: of the messages.
+        templates: a folder with the organisation's own words for them.
+        channels: the channels file; unset, messages go to the log.
         data_keys: seal personal data (`name:base64,index:base64`); unset, likewise.
     """
 
@@ -54,6 +58,9 @@ class Settings(BaseSettings):
         "info"
     )
     log_format: Literal["auto", "json", "console"] = "auto"
+    language: Language = "zh-CN"
+    templates: Path | None = None
+    channels: Path | None = None
     token_secret: SecretStr | None = None
     archive_url: str | None = None
     signing_key: SecretStr | None = None

@@ -23,7 +23,7 @@ from temporalio.service import RPCError
 from domain.vocabulary import Role
 from records.engine import migrate, open_engine
 from records.seed import is_empty, seed
-from runtime import preflight
+from runtime import delivery, preflight
 from runtime.keys import key_ring
 from runtime.processes import Household, Program, Say
 from runtime.settings import Settings
@@ -70,6 +70,8 @@ async def running(
         Trouble: it cannot start; nothing is left running.
     """
     preflight.working_days(preflight.policy(settings))
+    delivery.channels(settings)
+    delivery.templates(settings)
     data = preflight.folder(settings)
     with preflight.alone_in(data):
         household = Household(data, say)
@@ -180,6 +182,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "temporal_address": settings.temporal_target,
         "log_format": "json",
     }
+    given |= {name: given[name].absolute() for name in ("channels", "templates") if name in given}
     ours = {f"AFTERSALES_{name.upper()}": _written(value) for name, value in given.items()}
     return {**os.environ, **ours}
 

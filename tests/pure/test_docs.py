@@ -14,11 +14,13 @@ from itertools import takewhile
 from pathlib import Path
 from types import CodeType, FunctionType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
+from zoneinfo import ZoneInfo
 
 import pytest
 import typer
 from pydantic import BaseModel
 
+from activities.messages import MESSAGES, SAMPLE, Templates
 from cli import app
 from domain.admission import ADMISSIONS, BEFORE_SIGN_OFF, OPEN, ORDER, Admission
 from domain.events import ANYONE, EVENTS, BaseEvent
@@ -29,7 +31,14 @@ from runtime.settings import STANDARD_POLICY, Settings
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = {"en": ".md", "zh": ".zh-CN.md"}
-PAGES = ["README", "docs/architecture", "docs/timing-rules", "docs/events", "docs/personal-data"]
+PAGES = [
+    "README",
+    "docs/architecture",
+    "docs/timing-rules",
+    "docs/events",
+    "docs/notifications",
+    "docs/personal-data",
+]
 POLICY: dict[str, Any] = tomllib.loads(STANDARD_POLICY.read_text(encoding="utf-8"))
 
 each_language = pytest.mark.parametrize("language", LANGUAGES)
@@ -183,6 +192,23 @@ def events_table(language: str) -> str:
     return table(head, rows)
 
 
+def messages_table(language: str) -> str:
+    """Every message: who gets it, what it says with sample facts, and whether it waits at night."""
+    zh = language == "zh"
+    head = (
+        ["消息", "收件人", "内容", "免打扰时段"] if zh else ["message", "to", "says", "quiet hours"]
+    )
+    templates = Templates("zh-CN" if zh else "en")
+    rows = []
+    for name, kind in MESSAGES.items():
+        facts = {fact: SAMPLE[fact] for fact in kind.facts}
+        text = templates.render(name, "CR20240520-001", facts, ZoneInfo("Asia/Shanghai"))
+        to = ("、" if zh else ", ").join(role.zh if zh else role.value for role in kind.to)
+        waits = ("等待" if zh else "waits") if kind.waits else ("照发" if zh else "is sent")
+        rows.append([f"`{name}`", to, " ".join(text.body.split("\n")), waits])
+    return table(head, rows)
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
@@ -312,6 +338,7 @@ def _strings(of: Any) -> Iterator[str]:
 TABLES: dict[str, tuple[str, Callable[[str], str]]] = {
     "rules": ("docs/timing-rules", rules_table),
     "events": ("docs/events", events_table),
+    "messages": ("docs/notifications", messages_table),
 }
 BLOCK = r"(?s)(?<=<!-- generated: {} -->\n).*?(?=\n<!-- end -->)"
 

@@ -16,6 +16,7 @@ from runtime.doctor import Finding, Verdict, findings
 from runtime.settings import Settings
 from runtime.temporal import plugin, prepare, worker_is_polling
 from runtime.up import as_started, remember_addresses
+from tests.activities.outside import Mailbox, mail_server
 from tests.conftest import BIN
 from tests.databases import RING, RING_TEXT
 from tests.installation import free_ports
@@ -105,3 +106,43 @@ async def test_a_database_file_that_is_not_there_is_not_made(
     rows = await found(settings.model_copy(update={"database_url": f"sqlite:///{file}"}))
     assert rows["Database"].verdict is Verdict.ok
     assert not file.exists()
+
+
+async def test_it_tries_the_texts_and_the_channels(settings: Settings, tmp_path: Path) -> None:
+    rows = await found(settings)
+    assert rows["Message texts"].verdict is Verdict.ok
+    assert (rows["Channels"].verdict, rows["Channels"].found) == (
+        Verdict.advice,
+        "messages go to the log only",
+    )
+    words, channels = tmp_path / "words", tmp_path / "channels.toml"
+    (words / "zh-CN").mkdir(parents=True)
+    (words / "zh-CN" / "quote.txt.j2").write_text("报价\n\n{{ totl }}", encoding="utf-8")
+    channels.write_text('[routes.customer]\nsms = ["gate"]\n', encoding="utf-8")
+    rows = await found(settings.model_copy(update={"templates": words, "channels": channels}))
+    assert rows["Message texts"].verdict is Verdict.failed
+    assert "zh-CN/quote.txt.j2: 'totl' is undefined" in rows["Message texts"].found
+    assert rows["Channels"].verdict is Verdict.failed
+    assert "there is no provider gate" in rows["Channels"].found
+
+
+async def test_it_asks_the_providers_only_when_told_to(settings: Settings, tmp_path: Path) -> None:
+    channels = tmp_path / "channels.toml"
+    with mail_server(Mailbox()) as port:
+        channels.write_text(
+            "".join(
+                f'[providers.{name}]\nkind = "smtp"\nhost = "127.0.0.1"\nport = {place}\n'
+                'security = "none"\nsender = "a@b.example"\n'
+                for name, place in (("there", port), ("gone", free_ports(1)[0]))
+            )
+            + '[routes.customer]\nsms = ["there"]\n[routes.manager]\nconsole = ["gone"]\n',
+            encoding="utf-8",
+        )
+        ours = settings.model_copy(update={"channels": channels})
+        silent = await found(ours)
+        rows = {finding.what: finding async for finding in findings(ours, providers=True)}
+    assert "Provider there" not in silent
+    assert "manager.console" in silent["Channels"].advice
+    assert rows["Provider there"].verdict is Verdict.ok
+    assert rows["Provider gone"].verdict is Verdict.failed
+    assert rows["Provider gone"].found == "does not answer: connect"

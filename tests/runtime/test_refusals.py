@@ -125,7 +125,7 @@ def test_a_setting_that_makes_no_sense(refuses: Refuses) -> None:
 
 
 def test_a_bug_is_named_but_not_quoted(refuses: Refuses, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(_: Settings) -> None:
+    def fails(_: Settings, **more: object) -> None:
         raise LookupError("[parameters: ('张三丰', '13812345678')]")
 
     monkeypatch.setattr("runtime.doctor.examine", fails)

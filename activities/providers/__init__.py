@@ -1,0 +1,1 @@
+"""Where messages leave the house: mail servers, gateways, push services, a log."""
