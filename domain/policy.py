@@ -264,8 +264,13 @@ class Policy(Value):
 
     @cached_property
     def version(self) -> str:
-        """A hash of the content: two policies with the same version are the same."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """A hash of the content: two policies with the same version are the same.
+
+        Only what differs from the defaults counts, so that a setting which our code learns later
+        gives no policy a new version. For the same reason a default, once released, stays.
+        """
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        canonical = json.dumps(content, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def terms(self, rule: Rule, now: Circumstances) -> Terms | None:
