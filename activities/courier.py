@@ -250,13 +250,21 @@ class Courier:
 
 
 def _gathered(rows: list[Notification]) -> list[list[Notification]]:
-    """What goes out together: a burst to the same role within the house is one digest."""
+    """What goes out together: a burst to the same role within the house is one digest.
+
+    Of one channel: an alarm that is to go out as a text message too must not end in a digest that
+    waits for somebody to look at the console.
+    """
     parcels = [[row] for row in rows if row.to_role in (Role.customer, Role.engineer)]
     internal = sorted(
         (row for row in rows if row.to_role not in (Role.customer, Role.engineer)),
-        key=lambda row: row.to_role,
+        key=_way,
     )
-    for _, group in groupby(internal, key=lambda row: row.to_role):
+    for _, group in groupby(internal, key=_way):
         burst = list(group)
         parcels += [burst] if len(burst) > DIGEST_ABOVE else [[row] for row in burst]
     return parcels
+
+
+def _way(row: Notification) -> tuple[str, str]:
+    return row.to_role, row.channel

@@ -17,7 +17,7 @@ from .policy import Level
 from .refusals import Refused
 from .rules import Rule
 from .values import EARLIEST, State
-from .vocabulary import Role
+from .vocabulary import MessageChannel, Role
 
 
 class Kind(StrEnum):
@@ -72,6 +72,7 @@ class Threshold(NamedTuple):
     kind: Kind
     level: int = 0
     tell: Role | None = None
+    channels: tuple[MessageChannel, ...] = ()
 
 
 class Reading(NamedTuple):
@@ -288,7 +289,7 @@ class Clock(State):
             return Threshold(tally.due_at, Kind.breached) if tally.due_at else None
         level = self.ladder[index - 2]
         at = self._deadline(tally, tally.goal + level.after)
-        return Threshold(at, Kind.escalated, index - 1, level.tell) if at else None
+        return Threshold(at, Kind.escalated, index - 1, level.tell, level.channels) if at else None
 
     def _deadline(self, tally: "_Tally", amount: timedelta) -> datetime | None:
         """When `amount` of time will have counted; None while resting, or beyond the known days."""

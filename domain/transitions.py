@@ -648,6 +648,7 @@ def clock_fired(
         rule=clock.rule.value,
         level=event.level,
         facts=facts,
+        channels=threshold.channels,
     )
 
 

@@ -64,6 +64,16 @@ class Urgency(Term):
     critical = "critical", "特急"
 
 
+class MessageChannel(Term):
+    """How a message reaches someone (通知渠道)."""
+
+    sms = "sms", "短信"
+    app_push = "app_push", "APP推送", "app"
+    email = "email", "邮件", "e_mail"
+    enterprise_chat = "enterprise_chat", "企业微信/钉钉/飞书", "wecom", "dingtalk", "feishu"
+    console = "console", "控制台"
+
+
 class Mood(Term):
     """The customer's mood, for the tone of the talk (S1: 客户情绪状态)."""
 

@@ -51,7 +51,7 @@ def project(session: Session, task: WriteDown) -> Written:
         _store_clocks(session, request)
     _store_forms(session, request, filled_in, stored, refresh=is_latest)
     insert_new(session, *(_line(request.number, entry) for entry in task.entries))
-    insert_new(session, *(_notification(request.number, tell) for tell in task.messages))
+    insert_new(session, *(row for tell in task.messages for row in _notifications(request, tell)))
     if is_latest:
         _reconcile_workload(session, request, task.at)
     unheard = request.numbers.items() - task.request.numbers.items()
@@ -182,19 +182,26 @@ def _line(number: str, entry: Entry) -> Timeline:
     )
 
 
-def _notification(number: str, tell: Tell) -> Notification:
-    return Notification(
-        id=f"{number}:{tell.seq}",
-        number=number,
-        to_role=tell.to.value,
-        to_id=tell.who,
-        channel=_CHANNELS.get(tell.to, "console"),
-        message=tell.message,
-        rule=tell.rule,
-        level=tell.level,
-        facts=tell.facts,
-        created_at=tell.at,
-    )
+def _notifications(request: ServiceRequest, tell: Tell) -> list[Notification]:
+    """One row per channel; the first has the plain id, further ones name theirs in it."""
+    first, *further = tell.channels or (_CHANNELS.get(tell.to, "console"),)
+    id = f"{request.number}:{tell.seq}"
+    ways = {id: first, **{f"{id}:{channel}": channel for channel in further}}
+    return [
+        Notification(
+            id=id,
+            number=request.number,
+            to_role=tell.to.value,
+            to_id=tell.who,
+            channel=str(channel),
+            message=tell.message,
+            rule=tell.rule,
+            level=tell.level,
+            facts=tell.facts,
+            created_at=tell.at,
+        )
+        for id, channel in ways.items()
+    ]
 
 
 # --- workload -------------------------------------------------------------------------------------

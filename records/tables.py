@@ -159,6 +159,8 @@ class Timeline(Record, table=True):
 class Notification(Record, table=True):
     """A message in the outbox, `id` = `<number>:<seq>`.
 
+    What goes out in several ways has a row for each: `<number>:<seq>:<channel>` after the first.
+
     Attributes:
         state: queued, sent or failed.
         not_before: a courier has it in hand, or it failed and waits, until then; None: try at once.

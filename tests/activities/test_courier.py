@@ -14,10 +14,10 @@ from sqlmodel import col, select
 from structlog.testing import capture_logs
 
 from activities import courier as module
-from activities.courier import BACK_OFF, LEASE, Courier, LogGateway, Message
+from activities.courier import BACK_OFF, DIGEST_ABOVE, LEASE, Courier, LogGateway, Message
 from activities.registry import Activities
 from domain.effects import Tell
-from domain.vocabulary import Role
+from domain.vocabulary import MessageChannel, Role
 from records.engine import reading
 from records.projection import write_down
 from records.tables import Notification
@@ -121,6 +121,25 @@ async def test_a_burst_within_the_house_is_one_digest(engine: Engine) -> None:
     assert digest.text.zh.startswith("共 6 条提醒")
     rows = [row for row in outbox(engine) if row.to_role == "supervisor"]
     assert {(row.state, row.digest) for row in rows} == {("sent", digest.id)}
+
+
+async def test_a_digest_never_swallows_what_goes_out_by_another_channel(engine: Engine) -> None:
+    story = given(number=f"CR20240520-{next(_requests):03d}")
+    task = written(story)
+    quiet = [
+        Tell(seq=seq, at=START, to=Role.manager, message="breached", level=1)
+        for seq in range(1, DIGEST_ABOVE + 2)
+    ]
+    both = (MessageChannel.console, MessageChannel.sms)
+    alarm = Tell(seq=99, at=START, to=Role.manager, message="breached", level=2, channels=both)
+    task.messages = [*quiet, alarm]
+    write_down(engine, task)
+    gateway = Recorder()
+    await Courier(engine, gateway).deliver_due()
+    assert {(m.channel, m.name) for m in gateway.sent} == {
+        ("console", "digest"),
+        ("sms", "breached"),
+    }
 
 
 async def test_five_are_not_yet_a_burst(engine: Engine) -> None:

@@ -42,6 +42,16 @@ def _circumstances(**changes: Any) -> Circumstances:
         ('tell = "supervisor" }', 'tell = "boss" }', "rules.first_response.ladder.0.tell"),
         ('after = "20m"', 'after = "soon"', "rules.first_response.ladder.1.after"),
         (
+            'tell = "supervisor" }',
+            'tell = "supervisor", channels = ["pigeon"] }',
+            "rules.first_response.ladder.0.channels.0",
+        ),
+        (
+            'tell = "supervisor" }',
+            'tell = "supervisor", channels = ["sms", "短信"] }',
+            "rules.first_response.ladder.0.channels",
+        ),
+        (
             '{ tell = "supervisor" }, { tell',
             '{ tell = "supervisor", after = "1h" }, { tell',
             "rules",
