@@ -5,6 +5,7 @@ Everything else (spent, due, remaining, overrun) is computed from those events b
 platform is never booked against a person.
 """
 
+from collections import Counter
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -53,7 +54,8 @@ class ClockEvent(State):
         at: the moment that counts.
         fired_at: when the platform noticed (warned, breached, escalated).
         goal: the goal from here on (started, retargeted).
-        level: the ladder's level, from 1 (escalated).
+        level: the ladder's level, from 1, and told: the role that it tells (escalated).
+        ladder: the ladder from here on, when it is another (retargeted).
         cause: `retarget` when a new goal was already past.
     """
 
@@ -62,6 +64,8 @@ class ClockEvent(State):
     fired_at: datetime | None = None
     goal: timedelta | None = None
     level: int | None = None
+    told: Role | None = None
+    ladder: tuple[Level, ...] | None = None
     cause: str | None = None
 
 
@@ -192,7 +196,8 @@ class Clock(State):
         tally = self.tally
         if tally.running_since is None:
             return []
-        ahead = (self._threshold(tally, done) for done in range(tally.passed, tally.count))
+        places = (p for p in range(tally.passed, tally.count) if p not in tally.spared)
+        ahead = (self._threshold(tally, place) for place in places)
         return [threshold for threshold in ahead if threshold is not None]
 
     def add(self, kind: Kind, at: datetime, **more: object) -> ClockEvent:
@@ -202,14 +207,22 @@ class Clock(State):
         self._forget()
         return event
 
-    def retarget(self, at: datetime, goal: timedelta, ladder: tuple[Level, ...]) -> bool:
-        """Swap the goal and the ladder; starts and pauses stay. Whether the goal is another."""
+    def retarget(
+        self, at: datetime, goal: timedelta, ladder: tuple[Level, ...], *, keeps_ladders: bool
+    ) -> ClockEvent | None:
+        """Swap the goal and the ladder; starts and pauses stay. None: neither is another.
+
+        Args:
+            keeps_ladders: another ladder is kept among the events. Then only those of its levels
+                are still ahead whose roles were not told of this breach before; otherwise levels
+                are told apart by their places alone.
+        """
+        swapped = ladder if keeps_ladders and ladder != self.ladder else None
         self.ladder = ladder
         self._forget()
-        if goal == self.goal:
-            return False
-        self.add(Kind.retargeted, at, goal=goal)
-        return True
+        if goal == self.goal and swapped is None:
+            return None
+        return self.add(Kind.retargeted, at, goal=goal, ladder=swapped)
 
     def fire(self, now: datetime) -> tuple[ClockEvent, Threshold]:
         """Let the next threshold fall due; `now` is when the platform noticed.
@@ -225,7 +238,8 @@ class Clock(State):
         if retargeted_at is not None and at <= retargeted_at:
             at, cause = retargeted_at, "retarget"
         level = threshold.level or None
-        event = self.add(threshold.kind, at, fired_at=now, level=level, cause=cause)
+        told = threshold.tell if level else None
+        event = self.add(threshold.kind, at, fired_at=now, level=level, told=told, cause=cause)
         return event, threshold
 
     @cached_property
@@ -241,7 +255,8 @@ class Clock(State):
             tally.passed = int(tally.due_at <= tally.retargeted_at)
         if tally.running_since is not None:
             while tally.passed < tally.count and tally.next is None:
-                tally.next = self._threshold(tally, tally.passed)
+                if tally.passed not in tally.spared:
+                    tally.next = self._threshold(tally, tally.passed)
                 if tally.next is None:
                     tally.passed += 1
         tally.state = _state(tally)
@@ -257,6 +272,9 @@ class Clock(State):
                 tally.goal = event.goal or timedelta(0)
             case Kind.retargeted:
                 tally.goal, tally.retargeted_at = event.goal or tally.goal, event.at
+                if event.ladder is not None:
+                    tally.passed = min(tally.passed, 2)
+                    tally.spared = _told_before(tally.told, event.ladder)
             case Kind.paused | Kind.stopped | Kind.cancelled:
                 tally.spent_before = tally.spent
                 if tally.running_since is not None:
@@ -279,6 +297,8 @@ class Clock(State):
                 tally.breach, tally.passed = event, max(tally.passed, 2)
             case Kind.escalated:
                 tally.passed = 2 + (event.level or 0)
+                if event.told is not None:
+                    tally.told.append(event.told)
 
     def _threshold(self, tally: "_Tally", index: int) -> Threshold | None:
         """The threshold of this index: 0 warning, 1 breach, 2… the ladder's levels."""
@@ -317,9 +337,11 @@ class _Tally:
         "passed",
         "retargeted_at",
         "running_since",
+        "spared",
         "spent",
         "spent_before",
         "state",
+        "told",
         "warning",
     )
 
@@ -333,9 +355,22 @@ class _Tally:
         self.over: ClockEvent | None = None
         self.retargeted_at: datetime | None = None
         self.passed = self.count = 0
+        self.told: list[Role] = []
+        self.spared: set[int] = set()
         self.due_at: datetime | None = None
         self.next: Threshold | None = None
         self.state = Ticking.running
+
+
+def _told_before(told: list[Role], ladder: tuple[Level, ...]) -> set[int]:
+    """The thresholds of a new ladder's levels whose telling would repeat what was told before."""
+    left = Counter(told)
+    spared = set()
+    for place, level in enumerate(ladder, 2):
+        if left[level.tell] > 0:
+            left[level.tell] -= 1
+            spared.add(place)
+    return spared
 
 
 def _state(tally: _Tally) -> Ticking:

@@ -489,8 +489,11 @@ class ServiceRequest(State):
             if terms is None:
                 self._mark(clock, clock.add(Kind.cancelled, at))
                 continue
-            if clock.retarget(at, terms.goal, terms.ladder):
-                self._mark(clock, clock.events[-1], due_at=clock.due_at)
+            swapped = clock.retarget(
+                at, terms.goal, terms.ladder, keeps_ladders=self._keeps_ladders
+            )
+            if swapped is not None:
+                self._mark(clock, swapped, due_at=clock.due_at)
         for rule in starting("received"):
             self._promise_late(rule, at)
 
@@ -514,8 +517,9 @@ class ServiceRequest(State):
             return
         if clock := self.clock(rule):
             # A goal already past breaches now, not in hindsight.
+            ladder = terms.ladder if self._keeps_ladders and terms.ladder != clock.ladder else None
             clock.ladder = terms.ladder
-            clock.add(Kind.retargeted, at, goal=terms.goal)
+            clock.add(Kind.retargeted, at, goal=terms.goal, ladder=ladder)
 
     def _rest_while_held(self, clock: Clock, since: datetime) -> None:
         """Pause a clock for the holds since then, the present one included."""
@@ -665,9 +669,17 @@ class ServiceRequest(State):
             data["due_at"] = due_at.isoformat()
         if event.level is not None:
             data["level"] = event.level
+        if event.told is not None and self._keeps_ladders:
+            data["told"] = event.told.value
+        if event.ladder is not None:
+            data["ladder"] = [level.model_dump(mode="json") for level in event.ladder]
         if event.cause is not None:
             data["cause"] = event.cause
         self.note("clock", f"{clock.rule}.{event.kind}", event.at, **data)
+
+    @property
+    def _keeps_ladders(self) -> bool:
+        return self.brief.edition >= 2
 
     def _circumstances(self) -> Circumstances:
         return Circumstances(

@@ -11,7 +11,7 @@ from domain.calendars import Calendar
 from domain.clocks import Clock
 from domain.effects import Effect, Entry, Tell
 from domain.events import BaseEvent, parse_event
-from domain.intake import Brief
+from domain.intake import EDITION, Brief
 from domain.policy import Policy, read_policy
 from domain.refusals import Refused
 from domain.request import ServiceRequest
@@ -80,6 +80,7 @@ def brief(**changes: Any) -> Brief:
             "warranty": {"in_force": True, "until": "2026-01-01"},
             "policy": STANDARD,
             "prices": {"compressor": "480.00", "call-out": "50.00"},
+            "edition": EDITION,
             **changes,
         }
     )

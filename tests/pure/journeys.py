@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.effects import Effect
 from domain.events import EVENTS, BaseEvent
-from domain.intake import Brief
+from domain.intake import EDITION, Brief
 from domain.refusals import Refused
 from domain.request import ServiceRequest
 from domain.vocabulary import RequestType, Urgency
@@ -53,7 +53,7 @@ steps = st.lists(
 )
 
 briefs = st.builds(
-    lambda kind, urgency, service, tier, in_force: brief(
+    lambda kind, urgency, service, tier, in_force, edition: brief(
         type=kind,
         urgency=urgency,
         service_type=service,
@@ -61,12 +61,14 @@ briefs = st.builds(
         warranty={"in_force": in_force},
         calendar=CALENDAR,
         policy=STANDARD,
+        edition=edition,
     ),
     st.sampled_from(["repair"] * 8 + ["consultation", "complaint", "maintenance"]),
     st.sampled_from([u.value for u in Urgency]),
     st.sampled_from(["on_site", "on_site", "remote"]),
     st.sampled_from(["standard", "vip", "contract", "contract_8h"]),
     st.sampled_from([True, False, None]),
+    st.sampled_from([1, EDITION, EDITION]),
 )
 
 
