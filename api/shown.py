@@ -9,7 +9,7 @@ from domain.clocks import Ticking
 from domain.events import Scores
 from domain.intake import KnownProduct, MaskedCustomer, Warranty
 from domain.rules import Rule
-from domain.state import Appointment, Awaited, Hold, Payment, PricedLine, Quote, Visit
+from domain.state import Appointment, Awaited, Hold, Payment, Person, PricedLine, Quote, Visit
 from domain.values import Money, State
 from domain.vocabulary import (
     Channel,
@@ -231,7 +231,11 @@ class ShownOwner(State):
 
 
 class ShownObligation(State):
-    """One thing that will happen if nobody acts."""
+    """One thing that will happen if nobody acts.
+
+    `assignee` has the task behind it. `acknowledged_at`: since when somebody has the broken promise
+    in hand, so that its ladder rests.
+    """
 
     rule: str
     subject: str | None
@@ -242,6 +246,9 @@ class ShownObligation(State):
     owed_by: ShownOwner | None
     tells: Role | None
     level: int | None
+    task: str | None
+    assignee: Person | None
+    acknowledged_at: datetime | None
 
 
 class ShownObligations(State):

@@ -16,7 +16,7 @@ from pydantic import PrivateAttr
 from .calendars import AROUND_THE_CLOCK, Calendar
 from .policy import Level
 from .refusals import Refused
-from .rules import Rule
+from .rules import CALLERS, Rule
 from .values import EARLIEST, State
 from .vocabulary import MessageChannel, Role
 
@@ -31,6 +31,9 @@ class Kind(StrEnum):
     warned = "warned"
     breached = "breached"
     escalated = "escalated"
+    acknowledged = "acknowledged"
+    unacknowledged = "unacknowledged"
+    called = "called"
     stopped = "stopped"
     reopened = "reopened"
     cancelled = "cancelled"
@@ -157,6 +160,26 @@ class Clock(State):
         """When it breaches, or would have; None while it rests."""
         return self.tally.due_at
 
+    @property
+    def acknowledged_at(self) -> datetime | None:
+        """Since when somebody has the broken promise in hand, so that its ladder rests."""
+        return self.tally.acknowledged_at
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether somebody has."""
+        return self.tally.acknowledged_at is not None
+
+    @property
+    def call_owed(self) -> ClockEvent | None:
+        """The telling after which its role owes the customer a call, and has not called yet."""
+        return self.tally.call_owed
+
+    @property
+    def calls_over(self) -> int:
+        """How many times a call about a breach was made, or was not needed any more."""
+        return self.tally.calls_over
+
     def spent(self, now: datetime) -> timedelta:
         """The time that has counted so far."""
         tally = self.tally
@@ -191,13 +214,17 @@ class Clock(State):
             remaining=tally.goal - self.spent(now),
         )
 
-    def thresholds_ahead(self) -> list[Threshold]:
-        """Everything it will still do by itself, in order, if nobody acts."""
+    def thresholds_ahead(self, *, attended: bool = False) -> list[Threshold]:
+        """Everything it will still do by itself, in order, if nobody acts.
+
+        Args:
+            attended: somebody has claimed its task, so that its ladder will rest.
+        """
         tally = self.tally
         if tally.running_since is None:
             return []
         places = (p for p in range(tally.passed, tally.count) if p not in tally.spared)
-        ahead = (self._threshold(tally, place) for place in places)
+        ahead = (self._threshold(tally, place, attended=attended) for place in places)
         return [threshold for threshold in ahead if threshold is not None]
 
     def add(self, kind: Kind, at: datetime, **more: object) -> ClockEvent:
@@ -237,6 +264,8 @@ class Clock(State):
         at, cause = threshold.at, None
         if retargeted_at is not None and at <= retargeted_at:
             at, cause = retargeted_at, "retarget"
+        elif at == self.tally.released_at:
+            cause = "released"
         level = threshold.level or None
         told = threshold.tell if level else None
         event = self.add(threshold.kind, at, fired_at=now, level=level, told=told, cause=cause)
@@ -284,7 +313,9 @@ class Clock(State):
                     tally.last_start = event.at
                 tally.running_since = None
                 if event.kind is not Kind.paused:
-                    tally.over = event
+                    tally.over, tally.acknowledged_at = event, None
+                    tally.calls_over += tally.call_owed is not None
+                    tally.call_owed = None
             case Kind.resumed | Kind.reopened:
                 tally.running_since = tally.last_start = event.at
                 tally.over = None
@@ -299,16 +330,35 @@ class Clock(State):
                 tally.passed = 2 + (event.level or 0)
                 if event.told is not None:
                     tally.told.append(event.told)
+                if event.told in CALLERS:
+                    tally.call_owed = event
+            case Kind.acknowledged:
+                tally.acknowledged_at = event.at
+            case Kind.unacknowledged:
+                tally.acknowledged_at, tally.released_at = None, event.at
+            case Kind.called:
+                tally.call_owed, tally.calls_over = None, tally.calls_over + 1
 
-    def _threshold(self, tally: "_Tally", index: int) -> Threshold | None:
-        """The threshold of this index: 0 warning, 1 breach, 2… the ladder's levels."""
+    def _threshold(
+        self, tally: "_Tally", index: int, *, attended: bool = False
+    ) -> Threshold | None:
+        """The threshold of this index: 0 warning, 1 breach, 2… the ladder's levels.
+
+        What is told at the breach itself is always told; the levels above it rest while somebody
+        has it in hand. A level whose time went by meanwhile is due at the release: a claim delays
+        the ladder and never sets it back, or claiming and releasing in turns would silence it.
+        """
         if index == 0:
             at = self._deadline(tally, tally.goal * self.warn_at)
             return Threshold(at, Kind.warned, tell=self.owed_by) if at else None
         if index == 1:
             return Threshold(tally.due_at, Kind.breached) if tally.due_at else None
         level = self.ladder[index - 2]
+        if level.after and (attended or tally.acknowledged_at):
+            return None
         at = self._deadline(tally, tally.goal + level.after)
+        if at and tally.released_at:
+            at = max(at, tally.released_at)
         return Threshold(at, Kind.escalated, index - 1, level.tell, level.channels) if at else None
 
     def _deadline(self, tally: "_Tally", amount: timedelta) -> datetime | None:
@@ -326,8 +376,11 @@ class _Tally:
     """What a clock's events add up to."""
 
     __slots__ = (
+        "acknowledged_at",
         "breach",
         "calendar",
+        "call_owed",
+        "calls_over",
         "count",
         "due_at",
         "goal",
@@ -335,6 +388,7 @@ class _Tally:
         "next",
         "over",
         "passed",
+        "released_at",
         "retargeted_at",
         "running_since",
         "spared",
@@ -354,7 +408,10 @@ class _Tally:
         self.breach: ClockEvent | None = None
         self.over: ClockEvent | None = None
         self.retargeted_at: datetime | None = None
-        self.passed = self.count = 0
+        self.released_at: datetime | None = None
+        self.acknowledged_at: datetime | None = None
+        self.call_owed: ClockEvent | None = None
+        self.passed = self.count = self.calls_over = 0
         self.told: list[Role] = []
         self.spared: set[int] = set()
         self.due_at: datetime | None = None

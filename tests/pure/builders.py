@@ -127,6 +127,13 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "resumed": {},
     "cancelled": {"reason": "bought a new one"},
     "noted": {"text": "the gate code is 1234"},
+    "task_claimed": {
+        "task": "CR20240520-001.respond.1",
+        "actor": {"role": "agent", "id": "A1"},
+    },
+    "task_released": {"task": "CR20240520-001.respond.1"},
+    "task_reassigned": {"task": "CR20240520-001.respond.1", "to": "A2", "reason": "off shift"},
+    "breach_called": {"rule": "first_response", "actor": {"role": "supervisor", "id": "S1"}},
 }
 """A valid payload of every event; an engineer or a new urgency is added by `event`."""
 
