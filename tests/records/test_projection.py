@@ -16,7 +16,7 @@ from records import projection
 from records.engine import reading
 from records.projection import write_down
 from records.queries import forms, stored, timeline
-from records.tables import NEVER, Clock, Form, Notification, Request, Timeline, Workload
+from records.tables import NEVER, Clock, Form, Notification, Request, Task, Timeline, Workload
 from tests.databases import all_at_once, written
 from tests.pure.builders import START, Story, given, standard
 
@@ -30,7 +30,7 @@ def rows(engine: Engine, table: type[SQLModel]) -> list[dict[str, Any]]:
 
 
 def everything(engine: Engine) -> list[list[dict[str, Any]]]:
-    return [rows(engine, t) for t in (Request, Clock, Timeline, Notification, Form, Workload)]
+    return [rows(engine, t) for t in (Request, Clock, Task, Timeline, Notification, Form, Workload)]
 
 
 def holders(engine: Engine) -> dict[str, int]:
