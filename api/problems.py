@@ -65,6 +65,16 @@ KINDS: dict[str, Kind] = {
         ("Role not allowed", "角色无权提交"),
         ("{reason}", "{reason}"),
     ),
+    "staff_only": Kind(
+        403,
+        ("For staff", "仅限工作人员"),
+        ("Tasks are for those who work on requests.", "待办任务仅供工作人员查看。"),
+    ),
+    "task_not_yours": Kind(
+        403,
+        ("Not your task", "无权处理该任务"),
+        ("{reason}", "{reason}"),
+    ),
     "not_found": Kind(
         404,
         ("Not found", "未找到"),
@@ -79,6 +89,11 @@ KINDS: dict[str, Kind] = {
         404,
         ("No such form", "表单不存在"),
         ("The service request has no such form.", "该服务请求没有这份表单。"),
+    ),
+    "task_not_found": Kind(
+        404,
+        ("No such task", "任务不存在"),
+        ("No task of yours has this id.", "没有该编号的任务，或您无权查看。"),
     ),
     "method_not_allowed": Kind(
         405,
@@ -100,6 +115,19 @@ KINDS: dict[str, Kind] = {
         409,
         ("Event not allowed", "当前不能提交该事件"),
         ("{reason}", "{reason}"),
+    ),
+    "task_taken": Kind(
+        409,
+        ("Task taken", "任务已被认领"),
+        ("{reason}", "{reason}"),
+    ),
+    "task_closed": Kind(
+        410,
+        ("Task closed", "任务已关闭"),
+        (
+            "The task is closed; closed_by names the event that closed it, if one did.",
+            "该任务已关闭，关闭它的事件见 closed_by。",
+        ),
     ),
     "request_closed": Kind(
         410,

@@ -27,6 +27,7 @@ from domain.vocabulary import (
     Urgency,
     WorkOrderStatus,
 )
+from records.inbox import StoredTask
 
 
 class ShownOffer(State):
@@ -249,6 +250,21 @@ class ShownObligation(State):
     task: str | None
     assignee: Person | None
     acknowledged_at: datetime | None
+
+
+class ShownTask(StoredTask):
+    """A task, and what would close it; `closed_by` and `closed_with` say which event did."""
+
+    kind_zh: str
+    state: Literal["open", "closed"]
+    closes_with: list[str]
+
+
+class ShownTasks(State):
+    """A page of tasks, and the cursor of the next page."""
+
+    items: list[ShownTask]
+    next: str | None
 
 
 class ShownObligations(State):

@@ -7,6 +7,7 @@ event like any other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 
 Clocks = tuple[Clock, ...]
+
+_ID = re.compile(r"[A-Z]{2}[0-9]{8}-[0-9]{3,9}\.[a-z_]{1,40}\.[0-9.]{1,20}")
 
 
 class HumanTask(State):
@@ -176,6 +179,11 @@ def claimant(event: TaskClaimed, task: HumanTask) -> Person:
     if actor is None or actor.role is Role.integration:
         raise Refused("task_person_missing")
     return Person(role=actor.role, id=actor.id)
+
+
+def is_task(text: str) -> bool:
+    """Whether a text looks like a task's id."""
+    return _ID.fullmatch(text) is not None
 
 
 def number_of(task: str) -> str:
