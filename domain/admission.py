@@ -273,7 +273,7 @@ def _complaint_in(event: str, *states: ComplaintState) -> tuple[Guard, Check]:
 
 
 def _has_tasks(request: ServiceRequest) -> None:
-    if not todo.owing(request):
+    if not todo.is_owed(request):
         raise Refused("task_not_open", task="—")
 
 
@@ -283,7 +283,7 @@ def _has_claims(request: ServiceRequest) -> None:
 
 
 def _owes_a_call(request: ServiceRequest) -> None:
-    if not any(o.task.kind is TaskKind.call_about_a_breach for o in todo.owing(request)):
+    if not todo.is_owed(request, TaskKind.call_about_a_breach):
         raise Refused("no_call_owed", rule="—")
 
 

@@ -112,14 +112,22 @@ def open_tasks(request: ServiceRequest) -> list[HumanTask]:
 
 def owing(request: ServiceRequest) -> list[Owed]:
     """The same, with their clocks."""
+    return [_owed(request, kind, found) for kind, found in _occurrences(request)]
+
+
+def is_owed(request: ServiceRequest, kind: TaskKind | None = None) -> bool:
+    """Whether a task of this kind, or any, is open; cheaper than to list them."""
+    return any(kind in (None, each) for each, _ in _occurrences(request))
+
+
+def _occurrences(request: ServiceRequest) -> Iterator[tuple[TaskKind, Occurrence]]:
     if request.is_closed:
-        return []
+        return
     live = request.live_clocks
-    return [
-        _owed(request, kind, duty, occurrence)
-        for kind, duty in DUTIES.items()
-        for occurrence in duty.found(request, tuple(c for c in live if c.rule in duty.rules))
-    ]
+    for kind, duty in DUTIES.items():
+        its = tuple(clock for clock in live if clock.rule in duty.rules)
+        for found in duty.found(request, its):
+            yield kind, found
 
 
 def find(request: ServiceRequest, task: str) -> Owed:
@@ -191,14 +199,14 @@ def number_of(task: str) -> str:
     return task.partition(".")[0]
 
 
-def _owed(request: ServiceRequest, kind: TaskKind, duty: Duty, found: Occurrence) -> Owed:
+def _owed(request: ServiceRequest, kind: TaskKind, found: Occurrence) -> Owed:
     id = f"{request.number}.{kind}.{found.serial}"
     claim = request.claims.get(id)
     task = HumanTask(
         id=id,
         number=request.number,
         kind=kind,
-        role=found.role or duty.role,
+        role=found.role or DUTIES[kind].role,
         assignee=claim.who if claim else found.owner,
         due_at=found.due_at,
         rules=[clock.rule for clock in found.clocks],
