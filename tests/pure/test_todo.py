@@ -479,6 +479,16 @@ def test_the_call_ends_its_own_acknowledgement() -> None:
     assert told(story.passes("9h"))[-1] == (at("30m"), "manager")
 
 
+def test_whoever_has_the_task_anyway_acknowledges_by_claiming_it() -> None:
+    rule, call = "appointment_call", {"role": "engineer", "id": "E1"}
+    story = given().walked("accepted").passes("30m")
+    assert [to for _, to in told(story, rule)] == ["dispatcher"]
+    claimed(story, "agree_appointment", at="40m", actor=call).passes("5h")
+    assert [to for _, to in told(story, rule)] == ["dispatcher"]
+    unclaimed = given().walked("accepted").passes("5h")
+    assert [to for _, to in told(unclaimed, rule)] == ["dispatcher", "supervisor"]
+
+
 def test_one_claim_is_enough_of_the_task_and_the_call() -> None:
     story = claimed(given().passes("12m"), "respond", actor=agent())
     claimed(story, "call_about_a_breach", actor=SUPERVISOR)
