@@ -501,12 +501,18 @@ def _goes_alone(row: Notification) -> bool:
 
 
 def _gathered(rows: list[Notification]) -> list[list[Notification]]:
-    """What goes out together: a burst to the same role within the house is one digest."""
+    """What goes out together: a burst to the same role within the house is one digest.
+
+    Of one channel: an alarm that is to go out as a text message too must not end in a digest that
+    waits for somebody to look at the console.
+    """
     parcels = [[row] for row in rows if _goes_alone(row)]
-    internal = sorted(
-        (row for row in rows if not _goes_alone(row)), key=lambda row: (row.to_role, row.channel)
-    )
-    for _, group in groupby(internal, key=lambda row: (row.to_role, row.channel)):
+    internal = sorted((row for row in rows if not _goes_alone(row)), key=_way)
+    for _, group in groupby(internal, key=_way):
         burst = list(group)
         parcels += [burst] if len(burst) > DIGEST_ABOVE else [[row] for row in burst]
     return parcels
+
+
+def _way(row: Notification) -> tuple[str, str]:
+    return row.to_role, row.channel

@@ -18,6 +18,7 @@ from api import (
     openapi,
     personal,
     requests,
+    tasks,
 )
 from api.middleware import CallId
 from api.services import opened
@@ -53,7 +54,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPIOffline(lifespan=lifespan, redirect_slashes=False, **openapi.ABOUT)
     app.add_middleware(CallId)
     handlers.register(app)
-    for module in (requests, events, details, audit, codec, personal, notifications, health):
+    for module in (
+        requests,
+        events,
+        details,
+        tasks,
+        personal,
+        notifications,
+        audit,
+        codec,
+        health,
+    ):
         app.include_router(module.router)
     openapi.complete(app)
     return app

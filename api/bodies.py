@@ -26,8 +26,22 @@ async def json_body(request: Request) -> Any:
     return parse(raw)
 
 
+async def optional_json_body(request: Request) -> Any:
+    """The body as JSON types; none is an empty object.
+
+    Raises:
+        Problem: as `json_body`.
+    """
+    length = request.headers.get("content-length", "0")
+    is_empty = length == "0" and "transfer-encoding" not in request.headers
+    return {} if is_empty else await json_body(request)
+
+
 JsonBody = Annotated[Any, Depends(json_body)]
 """The parsed body of the call."""
+
+OptionalJsonBody = Annotated[Any, Depends(optional_json_body)]
+"""The same where it may be left out."""
 
 
 def parse(raw: bytes) -> Any:

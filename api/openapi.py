@@ -30,6 +30,7 @@ ABOUT: dict[str, Any] = {
         {"name": "codec", "description": "What histories say, for Temporal's own pages"},
         {"name": "personal data", "description": "The customer in clear, and who has seen it"},
         {"name": "notifications", "description": "Messages to people, and what became of them"},
+        {"name": "tasks", "description": "What people owe, claimed and passed on 待办任务"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
 }
@@ -109,11 +110,11 @@ def _example(code: str) -> dict[str, Any]:
     return {"summary": KINDS[code].title[0], "value": told}
 
 
-def body(schema: dict[str, Any], **examples: Any) -> dict[str, Any]:
+def body(schema: dict[str, Any], *, required: bool = True, **examples: Any) -> dict[str, Any]:
     """What a route takes, with examples by name."""
     named = {name: {"value": value} for name, value in examples.items()}
     content = {"application/json": {"schema": schema, "examples": named}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 CREATE = operation(
@@ -203,6 +204,65 @@ FORMS = _detail("getForms", "Every form, in the order of the course", shown.Show
 FORM = _detail(
     "getForm", "One form, by number or code", shown.ShownForm, "form_not_found", *_UNMASKED
 )
+TASKS = operation(
+    "listTasks",
+    "List tasks, next due first",
+    {200: ("One page", shown.ShownTasks)},
+    (*AUTH, "staff_only", "validation_failed", *ANY),
+)
+TASK = operation(
+    "getTask",
+    "Show a task",
+    {200: ("The task, open or closed", shown.ShownTask)},
+    (*AUTH, "staff_only", "task_not_found", *ANY),
+)
+
+
+def _on_task(operation_id: str, summary: str, *more: str, **extra: Any) -> dict[str, Any]:
+    problems = ("task_not_yours", "task_not_found", "task_taken", "task_closed", *more)
+    late = ("event_not_allowed", "no_worker", "temporal_unavailable", *ANY)
+    answers: dict[int, tuple[str, type[BaseModel] | None]] = {
+        200: ("The task after it", shown.ShownTask)
+    }
+    return operation(operation_id, summary, answers, (*AUTH, *problems, *late), **extra)
+
+
+def _text(*required: str, **texts: str) -> dict[str, Any]:
+    """The schema of a small body: texts and what each says."""
+    named = {
+        name: {"type": "string", "minLength": 1, "description": said}
+        for name, said in texts.items()
+    }
+    return {
+        "type": "object",
+        "properties": named,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+CLAIM = _on_task(
+    "claimTask",
+    "Take a task upon oneself",
+    *BODY,
+    openapi_extra=body(
+        _text(assignee="For whom, if not for the caller: supervisors, managers, integrations"),
+        required=False,
+        myself={},
+        somebody={"assignee": "A-07"},
+    ),
+)
+RELEASE = _on_task("releaseTask", "Give a claimed task back")
+REASSIGN = _on_task(
+    "reassignTask",
+    "Give a task to somebody else",
+    *BODY,
+    "role_not_allowed",
+    openapi_extra=body(
+        _text("to", "reason", to="Who has it from now on", reason="Why"),
+        off_shift={"to": "A-08", "reason": "下班交接"},
+    ),
+)
 LIVE = operation("getLiveness", "Whether this process lives", {200: ("It lives", None)}, ())
 READY = operation(
     "getReadiness",
@@ -276,6 +336,8 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         "reason": {"type": "string"},
         "allowed_events": {"type": "array", "items": {"type": "string"}},
         "stage": {"type": "string"},
+        "assignee": {"type": "string", "description": "Who has the task"},
+        "closed_by": {"type": ["string", "null"], "description": "The event that closed the task"},
         "known_types": {"type": "array", "items": {"type": "string"}},
         "events": {
             "type": "array",

@@ -74,6 +74,16 @@ KINDS: dict[str, Kind] = {
             "该请求的个人信息只对客户本人及承接该工单的工程师开放。",
         ),
     ),
+    "staff_only": Kind(
+        403,
+        ("For staff", "仅限工作人员"),
+        ("Tasks are for those who work on requests.", "待办任务仅供工作人员查看。"),
+    ),
+    "task_not_yours": Kind(
+        403,
+        ("Not your task", "无权处理该任务"),
+        ("{reason}", "{reason}"),
+    ),
     "not_found": Kind(
         404,
         ("Not found", "未找到"),
@@ -102,6 +112,11 @@ KINDS: dict[str, Kind] = {
         ("No such message", "消息不存在"),
         ("No message has this id.", "没有该编号的消息。"),
     ),
+    "task_not_found": Kind(
+        404,
+        ("No such task", "任务不存在"),
+        ("No task of yours has this id.", "没有该编号的任务，或您无权查看。"),
+    ),
     "method_not_allowed": Kind(
         405,
         ("Method not allowed", "不支持该方法"),
@@ -129,6 +144,19 @@ KINDS: dict[str, Kind] = {
         (
             "Only a message whose state is failed can be sent again.",
             "只有状态为 failed 的消息可以重发。",
+        ),
+    ),
+    "task_taken": Kind(
+        409,
+        ("Task taken", "任务已被认领"),
+        ("{reason}", "{reason}"),
+    ),
+    "task_closed": Kind(
+        410,
+        ("Task closed", "任务已关闭"),
+        (
+            "The task is closed; closed_by names the event that closed it, if one did.",
+            "该任务已关闭，关闭它的事件见 closed_by。",
         ),
     ),
     "request_closed": Kind(

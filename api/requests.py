@@ -1,19 +1,19 @@
 """Service requests: taken in, shown, listed."""
 
-import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import Field
 from sqlalchemy import Engine
 
 from activities.working_days import calendar_for
 from api import openapi, reading
 from api.access import Creator, Reader
 from api.bodies import JsonBody
+from api.filters import Filters
 from api.problems import RETRY_SOON, FieldError, Problem
 from api.services import Served, Services, now
 from api.starting import begin
@@ -22,7 +22,7 @@ from domain.intake import NewRequest
 from domain.policy import PolicyError
 from domain.request import ServiceRequest
 from domain.rules import Rule
-from domain.values import Moment, Name
+from domain.values import Name
 from domain.view import view
 from domain.vocabulary import ClockState, RequestType, Role, Stage, Urgency
 from records import queries
@@ -32,8 +32,6 @@ from runtime.tokens import Principal
 log = structlog.get_logger("api")
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"])
-
-_UNESCAPED_PLUS = re.compile(r"(T\S+) (\d\d:\d\d)$")
 
 IdempotencyKey = Annotated[
     str | None,
@@ -45,8 +43,8 @@ IdempotencyKey = Annotated[
 ]
 
 
-class Wanted(BaseModel):
-    """Which requests to list; a filter left blank is none."""
+class Wanted(Filters):
+    """Which requests to list."""
 
     stage: Stage | None = None
     urgency: Urgency | None = None
@@ -55,22 +53,6 @@ class Wanted(BaseModel):
     engineer: Name | None = None
     clock_state: ClockState | None = None
     breached: Rule | None = Field(default=None, description="A rule that was breached.")
-    due_before: Moment | None = None
-    cursor: str | None = Field(
-        default=None, max_length=500, description="`next` of the page before."
-    )
-    limit: int = Field(default=50, ge=1, le=200)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_blanks(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in given.items() if value != ""}
-
-    @field_validator("due_before", mode="before")
-    @classmethod
-    def _with_its_plus(cls, moment: object) -> object:
-        """A plus sign that nobody escaped arrives as a space: `…T09:00:00 08:00`."""
-        return _UNESCAPED_PLUS.sub(r"\1+\2", moment) if isinstance(moment, str) else moment
 
 
 @router.post("", **openapi.CREATE)

@@ -9,7 +9,7 @@ from domain.clocks import Ticking
 from domain.events import Scores
 from domain.intake import KnownProduct, MaskedCustomer, Warranty
 from domain.rules import Rule
-from domain.state import Appointment, Awaited, Hold, Payment, PricedLine, Quote, Visit
+from domain.state import Appointment, Awaited, Hold, Payment, Person, PricedLine, Quote, Visit
 from domain.values import Money, State
 from domain.vocabulary import (
     Channel,
@@ -27,6 +27,7 @@ from domain.vocabulary import (
     Urgency,
     WorkOrderStatus,
 )
+from records.inbox import StoredTask
 
 
 class ShownOffer(State):
@@ -231,7 +232,11 @@ class ShownOwner(State):
 
 
 class ShownObligation(State):
-    """One thing that will happen if nobody acts."""
+    """One thing that will happen if nobody acts.
+
+    `assignee` has the task behind it. `acknowledged_at`: since when somebody has the broken promise
+    in hand, so that its ladder rests.
+    """
 
     rule: str
     subject: str | None
@@ -242,6 +247,24 @@ class ShownObligation(State):
     owed_by: ShownOwner | None
     tells: Role | None
     level: int | None
+    task: str | None
+    assignee: Person | None
+    acknowledged_at: datetime | None
+
+
+class ShownTask(StoredTask):
+    """A task, and what would close it; `closed_by` and `closed_with` say which event did."""
+
+    kind_zh: str
+    state: Literal["open", "closed"]
+    closes_with: list[str]
+
+
+class ShownTasks(State):
+    """A page of tasks, and the cursor of the next page."""
+
+    items: list[ShownTask]
+    next: str | None
 
 
 class ShownObligations(State):

@@ -1,15 +1,17 @@
 """Bodies read with the domain's own models; what is wrong is told by field, never by value."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from api.language import Text
 from api.problems import FieldError, Problem
 from domain.events import EVENTS, BaseEvent, parse_event
 from domain.intake import NewRequest
 from workflows.messages import MOST_EVENTS_AT_ONCE
+
+M = TypeVar("M", bound=BaseModel)
 
 _LONGEST_NAME = 100
 _UNKNOWN_TYPE = ("union_tag_invalid", "union_tag_not_found")
@@ -91,8 +93,17 @@ def new_request(body: Any) -> NewRequest:
     Raises:
         Problem: `validation_failed`.
     """
+    return parsed(NewRequest, body)
+
+
+def parsed(model: type[M], body: Any) -> M:
+    """The value in `body`.
+
+    Raises:
+        Problem: `validation_failed`.
+    """
     try:
-        return NewRequest.model_validate(body)
+        return model.model_validate(body)
     except ValidationError as error:
         raise Problem("validation_failed", errors=field_errors(_details(error))) from None
 

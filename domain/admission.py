@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from . import fees
-from .events import EVENTS, BaseEvent
+from . import fees, todo
+from .events import ASIDE, EVENTS, BaseEvent
 from .refusals import Refused
+from .state import Person
 from .vocabulary import (
     ComplaintState,
     OfferState,
     QuoteState,
     RequestType,
+    Role,
     ServiceType,
     Stage,
+    TaskKind,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ REPEATABLE = frozenset(
         "complaint_reopened",
         "held",
         "noted",
+        *ASIDE,
     }
 )
 """Events that can come again and again without bringing the request nearer to its end."""
@@ -268,6 +272,82 @@ def _complaint_in(event: str, *states: ComplaintState) -> tuple[Guard, Check]:
     return guard, fits
 
 
+def _has_tasks(request: ServiceRequest) -> None:
+    if not todo.is_owed(request):
+        raise Refused("task_not_open", task="—")
+
+
+def _has_claims(request: ServiceRequest) -> None:
+    if not request.claims:
+        raise Refused("task_not_claimed", task="—")
+
+
+def _owes_a_call(request: ServiceRequest) -> None:
+    if not todo.is_owed(request, TaskKind.call_about_a_breach):
+        raise Refused("no_call_owed", rule="—")
+
+
+def _is_theirs_to_claim(request: ServiceRequest, event: Any, at: datetime) -> None:
+    owed = todo.find(request, event.task)
+    who = todo.claimant(event, owed.task)
+    if event.actor is not None and who.id != event.actor.id:
+        _may_give(event.actor.role)
+    _may_take(owed.task, who.role)
+    held = request.claims.get(event.task)
+    if held is not None:
+        if held.who != who:
+            raise Refused("task_taken", task=event.task, assignee=held.who.id)
+        return
+    _goes_with_the_work(owed, who)
+    # Those above may step in for an owner; equals may not.
+    if owed.owner not in (None, who) and not todo.is_above(who.role, owed.owner.role):
+        raise Refused("task_taken", task=event.task, assignee=owed.owner.id)
+
+
+def _may_give(role: Role) -> None:
+    if role not in todo.ABOVE and role is not Role.integration:
+        raise Refused("task_for_others")
+
+
+def _may_take(task: todo.HumanTask, role: Role) -> None:
+    if not todo.may_take(role, task):
+        roles = ", ".join(role for role in Role if todo.may_take(role, task))
+        raise Refused("task_not_for_role", task=task.id, role=role, roles=roles)
+
+
+def _goes_with_the_work(owed: todo.Owed, who: Person) -> None:
+    """Which engineer has the work is not settled by who claims a part of it."""
+    if who.role is Role.engineer and owed.owner is None:
+        raise Refused("task_goes_with_work", task=owed.task.id)
+
+
+def _is_theirs_to_release(request: ServiceRequest, event: Any, at: datetime) -> None:
+    todo.find(request, event.task)
+    held = request.claims.get(event.task)
+    if held is None:
+        raise Refused("task_not_claimed", task=event.task)
+    actor = event.actor
+    theirs = actor is None or actor.role is Role.integration
+    theirs = theirs or (actor.role, actor.id) == (held.who.role, held.who.id)
+    if not theirs and not todo.is_above(actor.role, held.who.role):
+        raise Refused("task_not_yours", task=event.task, assignee=held.who.id)
+
+
+def _can_be_reassigned(request: ServiceRequest, event: Any, at: datetime) -> None:
+    owed = todo.find(request, event.task)
+    if event.actor is not None and event.actor.role is not Role.integration:
+        _may_take(owed.task, event.actor.role)
+    who = Person(role=owed.task.role, id=event.to)
+    if owed.task.role is Role.engineer and who != owed.owner:
+        raise Refused("task_goes_with_work", task=event.task)
+
+
+def _this_call_is_owed(request: ServiceRequest, event: Any, at: datetime) -> None:
+    owed = todo.call_owed(request, event.rule, event.subject)
+    if event.actor is not None:
+        _may_take(owed.task, event.actor.role)
+
+
 TAKEABLE = (ComplaintState.open,)
 REMEDIABLE = (ComplaintState.open, ComplaintState.taken_over, ComplaintState.remedy_offered)
 SETTLED = (ComplaintState.settled,)
@@ -361,6 +441,10 @@ ADMISSIONS: dict[str, Admission] = {
     ),
     "cancelled": Admission(BEFORE_SIGN_OFF, while_held=True),
     "noted": Admission(OPEN, while_held=True),
+    "task_claimed": Admission(OPEN, _has_tasks, _is_theirs_to_claim, while_held=True),
+    "task_released": Admission(OPEN, _has_claims, _is_theirs_to_release, while_held=True),
+    "task_reassigned": Admission(OPEN, _has_tasks, _can_be_reassigned, while_held=True),
+    "breach_called": Admission(OPEN, _owes_a_call, _this_call_is_owed, while_held=True),
 }
 
 if set(ADMISSIONS) != set(EVENTS):

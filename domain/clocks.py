@@ -5,6 +5,7 @@ Everything else (spent, due, remaining, overrun) is computed from those events b
 platform is never booked against a person.
 """
 
+from collections import Counter
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -15,9 +16,9 @@ from pydantic import PrivateAttr
 from .calendars import AROUND_THE_CLOCK, Calendar
 from .policy import Level
 from .refusals import Refused
-from .rules import Rule
+from .rules import CALLERS, Rule
 from .values import EARLIEST, State
-from .vocabulary import Role
+from .vocabulary import MessageChannel, Role
 
 
 class Kind(StrEnum):
@@ -30,6 +31,9 @@ class Kind(StrEnum):
     warned = "warned"
     breached = "breached"
     escalated = "escalated"
+    acknowledged = "acknowledged"
+    unacknowledged = "unacknowledged"
+    called = "called"
     stopped = "stopped"
     reopened = "reopened"
     cancelled = "cancelled"
@@ -53,7 +57,8 @@ class ClockEvent(State):
         at: the moment that counts.
         fired_at: when the platform noticed (warned, breached, escalated).
         goal: the goal from here on (started, retargeted).
-        level: the ladder's level, from 1 (escalated).
+        level: the ladder's level, from 1, and told: the role that it tells (escalated).
+        ladder: the ladder from here on, when it is another (retargeted).
         cause: `retarget` when a new goal was already past.
     """
 
@@ -62,6 +67,8 @@ class ClockEvent(State):
     fired_at: datetime | None = None
     goal: timedelta | None = None
     level: int | None = None
+    told: Role | None = None
+    ladder: tuple[Level, ...] | None = None
     cause: str | None = None
 
 
@@ -72,6 +79,7 @@ class Threshold(NamedTuple):
     kind: Kind
     level: int = 0
     tell: Role | None = None
+    channels: tuple[MessageChannel, ...] = ()
 
 
 class Reading(NamedTuple):
@@ -152,6 +160,26 @@ class Clock(State):
         """When it breaches, or would have; None while it rests."""
         return self.tally.due_at
 
+    @property
+    def acknowledged_at(self) -> datetime | None:
+        """Since when somebody has the broken promise in hand, so that its ladder rests."""
+        return self.tally.acknowledged_at
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether somebody has."""
+        return self.tally.acknowledged_at is not None
+
+    @property
+    def call_owed(self) -> ClockEvent | None:
+        """The telling after which its role owes the customer a call, and has not called yet."""
+        return self.tally.call_owed
+
+    @property
+    def calls_over(self) -> int:
+        """How many times a call about a breach was made, or was not needed any more."""
+        return self.tally.calls_over
+
     def spent(self, now: datetime) -> timedelta:
         """The time that has counted so far."""
         tally = self.tally
@@ -186,12 +214,17 @@ class Clock(State):
             remaining=tally.goal - self.spent(now),
         )
 
-    def thresholds_ahead(self) -> list[Threshold]:
-        """Everything it will still do by itself, in order, if nobody acts."""
+    def thresholds_ahead(self, *, attended: bool = False) -> list[Threshold]:
+        """Everything it will still do by itself, in order, if nobody acts.
+
+        Args:
+            attended: somebody has claimed its task, so that its ladder will rest.
+        """
         tally = self.tally
         if tally.running_since is None:
             return []
-        ahead = (self._threshold(tally, done) for done in range(tally.passed, tally.count))
+        places = (p for p in range(tally.passed, tally.count) if p not in tally.spared)
+        ahead = (self._threshold(tally, place, attended=attended) for place in places)
         return [threshold for threshold in ahead if threshold is not None]
 
     def add(self, kind: Kind, at: datetime, **more: object) -> ClockEvent:
@@ -201,14 +234,22 @@ class Clock(State):
         self._forget()
         return event
 
-    def retarget(self, at: datetime, goal: timedelta, ladder: tuple[Level, ...]) -> bool:
-        """Swap the goal and the ladder; starts and pauses stay. Whether the goal is another."""
+    def retarget(
+        self, at: datetime, goal: timedelta, ladder: tuple[Level, ...], *, keeps_ladders: bool
+    ) -> ClockEvent | None:
+        """Swap the goal and the ladder; starts and pauses stay. None: neither is another.
+
+        Args:
+            keeps_ladders: another ladder is kept among the events. Then only those of its levels
+                are still ahead whose roles were not told of this breach before; otherwise levels
+                are told apart by their places alone.
+        """
+        swapped = ladder if keeps_ladders and ladder != self.ladder else None
         self.ladder = ladder
         self._forget()
-        if goal == self.goal:
-            return False
-        self.add(Kind.retargeted, at, goal=goal)
-        return True
+        if goal == self.goal and swapped is None:
+            return None
+        return self.add(Kind.retargeted, at, goal=goal, ladder=swapped)
 
     def fire(self, now: datetime) -> tuple[ClockEvent, Threshold]:
         """Let the next threshold fall due; `now` is when the platform noticed.
@@ -223,8 +264,11 @@ class Clock(State):
         at, cause = threshold.at, None
         if retargeted_at is not None and at <= retargeted_at:
             at, cause = retargeted_at, "retarget"
+        elif at == self.tally.released_at:
+            cause = "released"
         level = threshold.level or None
-        event = self.add(threshold.kind, at, fired_at=now, level=level, cause=cause)
+        told = threshold.tell if level else None
+        event = self.add(threshold.kind, at, fired_at=now, level=level, told=told, cause=cause)
         return event, threshold
 
     @cached_property
@@ -240,7 +284,8 @@ class Clock(State):
             tally.passed = int(tally.due_at <= tally.retargeted_at)
         if tally.running_since is not None:
             while tally.passed < tally.count and tally.next is None:
-                tally.next = self._threshold(tally, tally.passed)
+                if tally.passed not in tally.spared:
+                    tally.next = self._threshold(tally, tally.passed)
                 if tally.next is None:
                     tally.passed += 1
         tally.state = _state(tally)
@@ -256,6 +301,9 @@ class Clock(State):
                 tally.goal = event.goal or timedelta(0)
             case Kind.retargeted:
                 tally.goal, tally.retargeted_at = event.goal or tally.goal, event.at
+                if event.ladder is not None:
+                    tally.passed = min(tally.passed, 2)
+                    tally.spared = _told_before(tally.told, event.ladder)
             case Kind.paused | Kind.stopped | Kind.cancelled:
                 tally.spent_before = tally.spent
                 if tally.running_since is not None:
@@ -265,7 +313,9 @@ class Clock(State):
                     tally.last_start = event.at
                 tally.running_since = None
                 if event.kind is not Kind.paused:
-                    tally.over = event
+                    tally.over, tally.acknowledged_at = event, None
+                    tally.calls_over += tally.call_owed is not None
+                    tally.call_owed = None
             case Kind.resumed | Kind.reopened:
                 tally.running_since = tally.last_start = event.at
                 tally.over = None
@@ -278,17 +328,38 @@ class Clock(State):
                 tally.breach, tally.passed = event, max(tally.passed, 2)
             case Kind.escalated:
                 tally.passed = 2 + (event.level or 0)
+                if event.told is not None:
+                    tally.told.append(event.told)
+                if event.told in CALLERS:
+                    tally.call_owed = event
+            case Kind.acknowledged:
+                tally.acknowledged_at = event.at
+            case Kind.unacknowledged:
+                tally.acknowledged_at, tally.released_at = None, event.at
+            case Kind.called:
+                tally.call_owed, tally.calls_over = None, tally.calls_over + 1
 
-    def _threshold(self, tally: "_Tally", index: int) -> Threshold | None:
-        """The threshold of this index: 0 warning, 1 breach, 2… the ladder's levels."""
+    def _threshold(
+        self, tally: "_Tally", index: int, *, attended: bool = False
+    ) -> Threshold | None:
+        """The threshold of this index: 0 warning, 1 breach, 2… the ladder's levels.
+
+        What is told at the breach itself is always told; the levels above it rest while somebody
+        has it in hand. A level whose time went by meanwhile is due at the release: a claim delays
+        the ladder and never sets it back, or claiming and releasing in turns would silence it.
+        """
         if index == 0:
             at = self._deadline(tally, tally.goal * self.warn_at)
             return Threshold(at, Kind.warned, tell=self.owed_by) if at else None
         if index == 1:
             return Threshold(tally.due_at, Kind.breached) if tally.due_at else None
         level = self.ladder[index - 2]
+        if level.after and (attended or tally.acknowledged_at):
+            return None
         at = self._deadline(tally, tally.goal + level.after)
-        return Threshold(at, Kind.escalated, index - 1, level.tell) if at else None
+        if at and tally.released_at:
+            at = max(at, tally.released_at)
+        return Threshold(at, Kind.escalated, index - 1, level.tell, level.channels) if at else None
 
     def _deadline(self, tally: "_Tally", amount: timedelta) -> datetime | None:
         """When `amount` of time will have counted; None while resting, or beyond the known days."""
@@ -305,8 +376,11 @@ class _Tally:
     """What a clock's events add up to."""
 
     __slots__ = (
+        "acknowledged_at",
         "breach",
         "calendar",
+        "call_owed",
+        "calls_over",
         "count",
         "due_at",
         "goal",
@@ -314,11 +388,14 @@ class _Tally:
         "next",
         "over",
         "passed",
+        "released_at",
         "retargeted_at",
         "running_since",
+        "spared",
         "spent",
         "spent_before",
         "state",
+        "told",
         "warning",
     )
 
@@ -331,10 +408,26 @@ class _Tally:
         self.breach: ClockEvent | None = None
         self.over: ClockEvent | None = None
         self.retargeted_at: datetime | None = None
-        self.passed = self.count = 0
+        self.released_at: datetime | None = None
+        self.acknowledged_at: datetime | None = None
+        self.call_owed: ClockEvent | None = None
+        self.passed = self.count = self.calls_over = 0
+        self.told: list[Role] = []
+        self.spared: set[int] = set()
         self.due_at: datetime | None = None
         self.next: Threshold | None = None
         self.state = Ticking.running
+
+
+def _told_before(told: list[Role], ladder: tuple[Level, ...]) -> set[int]:
+    """The thresholds of a new ladder's levels whose telling would repeat what was told before."""
+    left = Counter(told)
+    spared = set()
+    for place, level in enumerate(ladder, 2):
+        if left[level.tell] > 0:
+            left[level.tell] -= 1
+            spared.add(place)
+    return spared
 
 
 def _state(tally: _Tally) -> Ticking:

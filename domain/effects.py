@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from .values import State
-from .vocabulary import Role
+from .vocabulary import MessageChannel, Role
 
 
 class Entry(State):
@@ -37,6 +37,7 @@ class Tell(State):
         message: which text; see `activities/messages.py`.
         rule: the timing rule behind it, if any, and level: the ladder's level.
         facts: what the text names; no personal data.
+        channels: how they are told, each of them; empty: as the role usually is.
     """
 
     seq: int
@@ -47,6 +48,7 @@ class Tell(State):
     rule: str | None = None
     level: int | None = None
     facts: dict[str, str] = {}
+    channels: tuple[MessageChannel, ...] = ()
 
 
 Effect = Entry | Tell

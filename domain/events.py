@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
+from .rules import Rule
 from .values import Line, Moment, Money, Name, Prose, Value
 from .vocabulary import (
     ComplaintClass,
@@ -441,6 +442,51 @@ class Noted(BaseEvent):
     text: Prose
 
 
+class _OnTask(BaseEvent):
+    task: Name
+    """The task's id, such as `CR20240520-001.accept.2`."""
+
+
+class TaskClaimed(_OnTask):
+    """Somebody took a task upon themselves (认领任务)."""
+
+    by = frozenset({AGENT, DISPATCHER, ENGINEER, SUPERVISOR, MANAGER, INTEGRATION})
+    type: Literal["task_claimed"] = "task_claimed"
+    assignee: Name | None = None
+    """For whom, if not for the one who claims it."""
+
+
+class TaskReleased(_OnTask):
+    """A claimed task was given back (释放任务)."""
+
+    by = frozenset({AGENT, DISPATCHER, ENGINEER, SUPERVISOR, MANAGER, INTEGRATION})
+    type: Literal["task_released"] = "task_released"
+
+
+class TaskReassigned(_OnTask):
+    """A task was given to somebody else (转派任务)."""
+
+    by = frozenset({SUPERVISOR, MANAGER, INTEGRATION})
+    type: Literal["task_reassigned"] = "task_reassigned"
+    to: Name
+    reason: Prose
+
+
+class BreachCalled(BaseEvent):
+    """The customer was called about a promise that was broken (超时致电客户)."""
+
+    by = frozenset({DISPATCHER, SUPERVISOR, MANAGER})
+    type: Literal["breach_called"] = "breach_called"
+    rule: Rule
+    subject: Name | None = None
+    """Which offer or complaint, where the promise is made for each; by default the oldest."""
+    note: Prose | None = None
+
+
+ASIDE = frozenset({"task_claimed", "task_released", "task_reassigned", "breach_called"})
+"""Events about who does the work. The process does not move by them, and its time neither: news
+that comes after one of them still counts from when it happened."""
+
 Event = Annotated[
     Responded
     | PlanTold
@@ -477,7 +523,11 @@ Event = Annotated[
     | Held
     | Resumed
     | Cancelled
-    | Noted,
+    | Noted
+    | TaskClaimed
+    | TaskReleased
+    | TaskReassigned
+    | BreachCalled,
     Field(discriminator="type"),
 ]
 """Any event of a service request."""

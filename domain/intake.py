@@ -124,6 +124,16 @@ class KnownProduct(Value):
     product_class: str = "normal"
 
 
+EDITION = 2
+"""The edition that new requests start under.
+
+It goes up when the rules of the domain change in a way that a request already running must not
+notice: its history has to replay as it happened. What changed:
+
+2. A change of ladder is kept on the clock, and who was told before is not told again.
+"""
+
+
 class Brief(Value):
     """All that the workflow knows of a request from the start, frozen with it.
 
@@ -133,6 +143,7 @@ class Brief(Value):
         earlier: the customer's earlier requests on this product; repeat_fault: one was a repair
             of the same product within 90 days.
         prices: the price list, by item.
+        edition: which rules of the domain it lives under; see `EDITION`.
     """
 
     number: Name
@@ -153,3 +164,4 @@ class Brief(Value):
     policy: Policy
     calendar: Calendar = Calendar()
     prices: dict[str, Money] = {}
+    edition: int = 1

@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from .rules import PROMISES, Rule
 from .values import LONGEST, Duration, Line, Name, Value
-from .vocabulary import RequestType, Role, ServiceType, Urgency
+from .vocabulary import MessageChannel, RequestType, Role, ServiceType, Urgency
 
 Positive = Annotated[Duration, Field(gt=timedelta(0), le=LONGEST)]
 NotNegative = Annotated[Duration, Field(ge=timedelta(0), le=LONGEST)]
@@ -31,10 +31,22 @@ class PolicyError(ValueError):
 
 
 class Level(Value):
-    """One step of the escalation ladder: who is told, how long after the breach."""
+    """One step of the escalation ladder: who is told, how long after the breach, and how.
+
+    Attributes:
+        channels: each of them is used; empty: the role's usual one.
+    """
 
     tell: Role
     after: NotNegative = timedelta(0)
+    channels: tuple[MessageChannel, ...] = ()
+
+    @field_validator("channels")
+    @classmethod
+    def _each_once(cls, channels: tuple[MessageChannel, ...]) -> tuple[MessageChannel, ...]:
+        if len(set(channels)) < len(channels):
+            raise ValueError("a channel is named twice")
+        return channels
 
 
 class Circumstances(NamedTuple):
@@ -295,8 +307,13 @@ class Policy(Value):
 
     @cached_property
     def version(self) -> str:
-        """A hash of the content: two policies with the same version are the same."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """A hash of the content: two policies with the same version are the same.
+
+        Only what differs from the defaults counts, so that a setting which our code learns later
+        gives no policy a new version. For the same reason a default, once released, stays.
+        """
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        canonical = json.dumps(content, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def terms(self, rule: Rule, now: Circumstances) -> Terms | None:

@@ -105,6 +105,42 @@ REASONS: dict[str, tuple[str, str]] = {
         "No complaint is waiting for {event}.",
         "没有可提交{event}的投诉。",
     ),
+    "task_not_open": (
+        "The request has no open task {task}.",
+        "该服务请求没有待办任务{task}。",
+    ),
+    "task_taken": (
+        "{assignee} already has the task {task}.",
+        "任务{task}已由{assignee}处理。",
+    ),
+    "task_not_for_role": (
+        "The task {task} is for: {roles}; the role {role} cannot take it.",
+        "任务{task}由{roles}处理，角色{role}不能认领。",
+    ),
+    "task_for_others": (
+        "Only a supervisor or a manager gives a task to somebody else.",
+        "只有售后主管或售后经理可以将任务指派给他人。",
+    ),
+    "task_person_missing": (
+        "Say who takes the task: give assignee.",
+        "请填写 assignee，说明由谁认领。",
+    ),
+    "task_goes_with_work": (
+        "The task {task} goes with the work: assign the work to the engineer who is to do it.",
+        "任务{task}随工单分配，请通过 assigned 将工单派给相应工程师。",
+    ),
+    "task_not_claimed": (
+        "Nobody has claimed the task {task}.",
+        "任务{task}尚未被认领。",
+    ),
+    "task_not_yours": (
+        "{assignee} has the task {task}; only they, a supervisor or a manager can release it.",
+        "任务{task}由{assignee}处理，只有本人、售后主管或售后经理可以释放。",
+    ),
+    "no_call_owed": (
+        "No call about a breach of {rule} is owed.",
+        "当前没有因“{rule}”超时需致电客户的任务。",
+    ),
     "expired_early": (
         "The event came before its turn and its turn did not come in time ({why}).",
         "事件提前到达，等待期内未轮到（{why}）。",

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, cast
 
-from . import transitions
+from . import todo, transitions
 from .admission import allowed_now, check
 from .clocks import Clock, ClockEvent, Kind, Threshold
 from .effects import Effect, Entry, Tell
-from .events import PROCESS_ORDER, BaseEvent, Event
+from .events import ASIDE, PROCESS_ORDER, BaseEvent, Event
 from .intake import Brief
 from .policy import Circumstances, Policy
 from .refusals import Refused
@@ -24,6 +24,7 @@ from .state import (
     Appointment,
     Awaited,
     Bill,
+    Claim,
     Complaint,
     Hold,
     Offer,
@@ -81,6 +82,7 @@ class ServiceRequest(State):
         by_hand: nobody fitted, or no offer went out in time: a dispatcher must dispatch.
         held_before: the holds that are over.
         outside_allowed: the work may be given to an outside provider at our cost.
+        claims: who has which open task, by the task's id, where that was said.
     """
 
     brief: Brief
@@ -121,6 +123,7 @@ class ServiceRequest(State):
     seen: dict[str, Refusal | None] = {}
     parked: list[Parked] = []
     numbers: dict[str, str] = {}
+    claims: dict[str, Claim] = {}
 
     # --- born ---------------------------------------------------------------------------------
 
@@ -211,13 +214,18 @@ class ServiceRequest(State):
         return self._is_nobodys and not self.by_hand
 
     @property
+    def needs_dispatcher(self) -> bool:
+        """Somebody is to be found for the work by hand."""
+        return self.by_hand and self._has_nobody
+
+    @property
     def _is_nobodys(self) -> bool:
-        return (
-            self.stage is Stage.dispatch
-            and self.engineer is None
-            and self.open_offer is None
-            and self.hold is None
-        )
+        return self._has_nobody and self.hold is None
+
+    @property
+    def _has_nobody(self) -> bool:
+        unasked = self.engineer is None and self.open_offer is None
+        return self.stage is Stage.dispatch and unasked
 
     @property
     def asked_before(self) -> list[str]:
@@ -237,6 +245,7 @@ class ServiceRequest(State):
             transitions.dispatch_by_hand(self, now, "nobody_fits")
         else:
             transitions.offer_to(self, engineer, now, by_hand=False)
+        self._attend(now)
         self._take_parked(now)
         return self._drain()
 
@@ -303,6 +312,11 @@ class ServiceRequest(State):
         )
 
     @property
+    def is_on_site(self) -> bool:
+        """Somebody goes to the customer."""
+        return self.service_type is ServiceType.on_site
+
+    @property
     def status(self) -> WorkOrderStatus:
         """The work order's state (S1, form SA-WO-002)."""
         if self.cancelled:
@@ -346,10 +360,11 @@ class ServiceRequest(State):
 
     def agenda(self) -> list[Due]:
         """Everything that will happen if nobody acts, in order."""
+        in_hand = todo.attended(self)
         later = (
             Due(threshold.at, f"{clock.rule}: {threshold.kind}", clock, threshold)
             for clock in self.clocks
-            for threshold in clock.thresholds_ahead()
+            for threshold in clock.thresholds_ahead(attended=_is_among(clock, in_hand))
         )
         others = (due for due in self._agenda() if due.threshold is None)
         return sorted([*later, *others], key=_when)
@@ -459,6 +474,10 @@ class ServiceRequest(State):
             if (not rules or clock.rule in rules) and subject in (None, clock.subject):
                 self._mark(clock, clock.add(Kind.cancelled, at))
 
+    def mark_clock(self, clock: Clock, kind: Kind, at: datetime) -> None:
+        """Record that something happened to a clock which leaves its time alone."""
+        self._mark(clock, clock.add(kind, at))
+
     def pause_clocks(self, at: datetime) -> None:
         """Let the customer-facing clocks rest."""
         for clock in self.live_clocks:
@@ -489,8 +508,11 @@ class ServiceRequest(State):
             if terms is None:
                 self._mark(clock, clock.add(Kind.cancelled, at))
                 continue
-            if clock.retarget(at, terms.goal, terms.ladder):
-                self._mark(clock, clock.events[-1], due_at=clock.due_at)
+            swapped = clock.retarget(
+                at, terms.goal, terms.ladder, keeps_ladders=self._keeps_ladders
+            )
+            if swapped is not None:
+                self._mark(clock, swapped, due_at=clock.due_at)
         for rule in starting("received"):
             self._promise_late(rule, at)
 
@@ -514,8 +536,9 @@ class ServiceRequest(State):
             return
         if clock := self.clock(rule):
             # A goal already past breaches now, not in hindsight.
+            ladder = terms.ladder if self._keeps_ladders and terms.ladder != clock.ladder else None
             clock.ladder = terms.ladder
-            clock.add(Kind.retargeted, at, goal=terms.goal)
+            clock.add(Kind.retargeted, at, goal=terms.goal, ladder=ladder)
 
     def _rest_while_held(self, clock: Clock, since: datetime) -> None:
         """Pause a clock for the holds since then, the present one included."""
@@ -567,7 +590,8 @@ class ServiceRequest(State):
     def _move(self, event: BaseEvent, at: datetime) -> None:
         self.seen[str(event.id)] = None
         self.event_count += 1
-        self.moved_at = at
+        if event.name not in ASIDE:
+            self.moved_at = at
         content = event.model_dump(
             mode="json",
             by_alias=True,
@@ -577,10 +601,24 @@ class ServiceRequest(State):
         self.text_taken += len(str(content))
         self.note("event", event.name, at, event, **content)
         transitions.TRANSITIONS[event.name](self, event, at)
+        self._attend(at)
         if self.stage is Stage.closed:
             for parked in self.parked:
                 self._refuse(parked.event, Refused("request_closed"), at)
             self.parked.clear()
+
+    def _attend(self, at: datetime) -> None:
+        """End the claims whose tasks are over, and let ladders rest while a claim stands."""
+        if not self.claims and not any(clock.is_acknowledged for clock in self.live_clocks):
+            return
+        still_open = {task.id for task in todo.open_tasks(self)}
+        self.claims = {task: claim for task, claim in self.claims.items() if task in still_open}
+        in_hand = todo.attended(self)
+        for clock in self.live_clocks:
+            claimed = _is_among(clock, in_hand)
+            if clock.is_breached and claimed is not clock.is_acknowledged:
+                kind = Kind.acknowledged if claimed else Kind.unacknowledged
+                self.mark_clock(clock, kind, max(at, clock.events[-1].at))
 
     def _refuse(self, event: BaseEvent, refused: Refused, at: datetime) -> None:
         # Beyond the limit a repeat is judged again: harmless, and the state stays small.
@@ -624,6 +662,7 @@ class ServiceRequest(State):
             event, threshold = due.subject.fire(now)
             self._mark(due.subject, event)
             transitions.clock_fired(self, due.subject, event, threshold)
+            self._attend(event.at)
         elif isinstance(due.subject, Parked):
             self.parked.remove(due.subject)
             why = "its turn never came"
@@ -636,6 +675,7 @@ class ServiceRequest(State):
             self.moved_at = max(self.moved_at, due.at)
             self.note("system", "resumed", due.at, reason="the hold's end came")
             transitions.resume(self, due.at)
+            self._attend(due.at)
         else:
             transitions.remind(self, due.subject, due.at)
 
@@ -665,9 +705,17 @@ class ServiceRequest(State):
             data["due_at"] = due_at.isoformat()
         if event.level is not None:
             data["level"] = event.level
+        if event.told is not None and self._keeps_ladders:
+            data["told"] = event.told.value
+        if event.ladder is not None:
+            data["ladder"] = [level.model_dump(mode="json") for level in event.ladder]
         if event.cause is not None:
             data["cause"] = event.cause
         self.note("clock", f"{clock.rule}.{event.kind}", event.at, **data)
+
+    @property
+    def _keeps_ladders(self) -> bool:
+        return self.brief.edition >= 2
 
     def _circumstances(self) -> Circumstances:
         return Circumstances(
@@ -688,6 +736,11 @@ class ServiceRequest(State):
     def _drain(self) -> list[Effect]:
         effects, self.outbox.effects = self.outbox.effects, []
         return effects
+
+
+def _is_among(clock: Clock, clocks: list[Clock]) -> bool:
+    """Whether this very clock is one of them: equal ones may stand beside each other."""
+    return any(each is clock for each in clocks)
 
 
 def _when(due: Due) -> tuple[datetime, int]:

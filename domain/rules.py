@@ -108,6 +108,10 @@ PROMISES: dict[Rule, Promise] = {
 }
 
 
+CALLERS = frozenset({Role.dispatcher, Role.supervisor, Role.manager})
+"""Who, when told of a broken promise, calls the customer about it (S1 2.5)."""
+
+
 @cache
 def starting(moment: str) -> tuple[Rule, ...]:
     """The rules whose clocks `moment` starts."""

@@ -189,6 +189,20 @@ class Awaited(State):
     expected_on: date | None = None
 
 
+class Person(State):
+    """Somebody who works on requests, in the role in which they do."""
+
+    role: Role
+    id: str
+
+
+class Claim(State):
+    """Somebody has taken a task upon themselves, or was given it (认领)."""
+
+    who: Person
+    at: datetime
+
+
 class Parked(State):
     """An event that came by signal before its turn."""
 

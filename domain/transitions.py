@@ -9,13 +9,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import fees
+from . import fees, todo
 from .clocks import Clock, ClockEvent, Kind, Threshold
 from .rules import PROMISES, Rule
 from .state import (
     Appointment,
     Awaited,
     Bill,
+    Claim,
     Complaint,
     Diagnosis,
     Hold,
@@ -23,6 +24,7 @@ from .state import (
     Offer,
     Part,
     Payment,
+    Person,
     Quote,
     Survey,
     Visit,
@@ -591,6 +593,28 @@ def _noted(request: ServiceRequest, event: Any, at: datetime) -> None:
     """The timeline line is all there is to a note."""
 
 
+# --- who does it 待办 -----------------------------------------------------------------------------
+
+
+def _task_claimed(request: ServiceRequest, event: Any, at: datetime) -> None:
+    who = todo.claimant(event, todo.find(request, event.task).task)
+    request.claims.setdefault(event.task, Claim(who=who, at=at))
+
+
+def _task_released(request: ServiceRequest, event: Any, at: datetime) -> None:
+    del request.claims[event.task]
+
+
+def _task_reassigned(request: ServiceRequest, event: Any, at: datetime) -> None:
+    who = Person(role=todo.find(request, event.task).task.role, id=event.to)
+    request.claims[event.task] = Claim(who=who, at=at)
+
+
+def _breach_called(request: ServiceRequest, event: Any, at: datetime) -> None:
+    (clock,) = todo.call_owed(request, event.rule, event.subject).clocks
+    request.mark_clock(clock, Kind.called, at)
+
+
 def _close_unless_complaints(request: ServiceRequest, at: datetime) -> None:
     """A request closes only when its complaints are settled."""
     if any(c.state is not ComplaintState.settled for c in request.complaints):
@@ -648,6 +672,7 @@ def clock_fired(
         rule=clock.rule.value,
         level=event.level,
         facts=facts,
+        channels=threshold.channels,
     )
 
 
@@ -722,4 +747,8 @@ TRANSITIONS: dict[str, Callable[[ServiceRequest, Any, datetime], None]] = {
     "resumed": _resumed,
     "cancelled": _cancelled,
     "noted": _noted,
+    "task_claimed": _task_claimed,
+    "task_released": _task_released,
+    "task_reassigned": _task_reassigned,
+    "breach_called": _breach_called,
 }

@@ -6,8 +6,9 @@ from typing import Any
 from .clocks import Clock, Kind, Reading
 from .request import Due, ServiceRequest
 from .rules import PROMISES, Rule
+from .todo import HumanTask, owing
 from .values import State, rfc3339
-from .vocabulary import Role
+from .vocabulary import Role, TaskKind
 
 
 def view(request: ServiceRequest, now: datetime) -> dict[str, Any]:
@@ -72,6 +73,12 @@ def obligations(request: ServiceRequest, now: datetime) -> list[dict[str, Any]]:
 
     Promises already broken and still open come first, with `due_at` in the past.
     """
+    tasks = {
+        id(clock): owed.task
+        for owed in reversed(owing(request))
+        for clock in owed.clocks
+        if owed.task.kind is not TaskKind.call_about_a_breach
+    }
     owed = [
         {
             "rule": clock.rule.value,
@@ -83,11 +90,13 @@ def obligations(request: ServiceRequest, now: datetime) -> list[dict[str, Any]]:
             "owed_by": _shown_owner(request, clock),
             "tells": None,
             "level": None,
+            **_in_hand(clock, tasks.get(id(clock))),
         }
         for clock in request.live_clocks
         if clock.is_breached or clock.due_at is None
     ]
-    return owed + [_obligation(request, due) for due in request.agenda()]
+    agenda = request.agenda()
+    return owed + [_obligation(request, due, tasks.get(id(due.subject))) for due in agenda]
 
 
 def next_due(request: ServiceRequest) -> datetime | None:
@@ -96,7 +105,17 @@ def next_due(request: ServiceRequest) -> datetime | None:
     return min(dues, default=None)
 
 
-def _obligation(request: ServiceRequest, due: Due) -> dict[str, Any]:
+def _in_hand(clock: Clock | None, task: HumanTask | None) -> dict[str, Any]:
+    """The task behind it, who has that, and since when somebody has the broken promise in hand."""
+    acknowledged = clock.acknowledged_at if clock else None
+    return {
+        "task": task and task.id,
+        "assignee": _dump(task and task.assignee),
+        "acknowledged_at": rfc3339(acknowledged),
+    }
+
+
+def _obligation(request: ServiceRequest, due: Due, task: HumanTask | None) -> dict[str, Any]:
     clock = due.subject if isinstance(due.subject, Clock) else None
     threshold = due.threshold
     rule, _, what = due.what.partition(": ")
@@ -113,6 +132,7 @@ def _obligation(request: ServiceRequest, due: Due) -> dict[str, Any]:
         "owed_by": _shown_owner(request, clock) if clock else None,
         "tells": tells and tells.value,
         "level": threshold.level or None if threshold else None,
+        **_in_hand(clock, task),
     }
 
 

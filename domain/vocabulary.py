@@ -64,6 +64,16 @@ class Urgency(Term):
     critical = "critical", "特急"
 
 
+class MessageChannel(Term):
+    """How a message reaches someone (通知渠道)."""
+
+    sms = "sms", "短信"
+    app_push = "app_push", "APP推送", "app"
+    email = "email", "邮件", "e_mail"
+    enterprise_chat = "enterprise_chat", "企业微信/钉钉/飞书", "wecom", "dingtalk", "feishu"
+    console = "console", "控制台"
+
+
 class Mood(Term):
     """The customer's mood, for the tone of the talk (S1: 客户情绪状态)."""
 
@@ -193,6 +203,27 @@ class PaymentMethod(Term):
     card = "card", "刷卡"
     cash = "cash", "现金"
     transfer = "transfer", "转账", "bank_transfer"
+
+
+class TaskKind(Term):
+    """What a person owes on a request (待办)."""
+
+    respond = "respond", "响应客户"
+    answer = "answer", "答复咨询"
+    tell_plan = "tell_plan", "反馈方案"
+    dispatch_by_hand = "dispatch_by_hand", "人工派单"
+    accept = "accept", "确认接单"
+    agree_appointment = "agree_appointment", "预约上门"
+    arrive = "arrive", "到达现场"
+    complete = "complete", "完成修复"
+    repair_at_depot = "repair_at_depot", "送修返还"
+    sign = "sign", "请客户签字"
+    collect_payment = "collect_payment", "收费"
+    revisit = "revisit", "回访"
+    take_over_complaint = "take_over_complaint", "接手投诉"
+    offer_remedy = "offer_remedy", "致歉并给出方案"
+    settle_complaint = "settle_complaint", "解决投诉"
+    call_about_a_breach = "call_about_a_breach", "超时致电客户"
 
 
 class ClockState(Term):

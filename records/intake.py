@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 
 from domain.calendars import Calendar
 from domain.forms import TITLES
-from domain.intake import Brief, KnownProduct, MaskedCustomer, NewRequest
+from domain.intake import EDITION, Brief, KnownProduct, MaskedCustomer, NewRequest
 from domain.intake import Customer as GivenCustomer
 from domain.masking import mask_address, mask_email, mask_name, mask_phone
 from domain.numbering import Prefix
@@ -312,6 +312,7 @@ def _brief(
         external_id=new.external_id,
         earlier=known.earlier,
         repeat_fault=known.repeat_fault,
+        edition=EDITION,
         policy=policy,
         calendar=calendar,
         prices=prices,

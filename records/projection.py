@@ -12,16 +12,18 @@ from sqlalchemy import Engine, delete
 from sqlmodel import Session, col, select
 
 from domain.effects import Entry, Tell
+from domain.events import ASIDE
 from domain.forms import Form as FilledIn
 from domain.forms import forms
 from domain.request import ServiceRequest
 from domain.tasks import WriteDown, Written
+from domain.todo import DUTIES, HumanTask, open_tasks
 from domain.view import next_due, owner
-from domain.vocabulary import Role
+from domain.vocabulary import Role, TaskKind
 from records.engine import writing
 from records.personal import was_erased
 from records.statements import insert_new, next_number
-from records.tables import NEVER, Clock, Form, Notification, Request, Timeline, Workload
+from records.tables import NEVER, Clock, Form, Notification, Request, Task, Timeline, Workload
 
 _CHANNELS = {Role.customer: "sms", Role.engineer: "app"}
 
@@ -53,9 +55,10 @@ def project(session: Session, task: WriteDown) -> Written:
     session.flush()
     if is_latest:
         _store_clocks(session, request)
+        _store_tasks(session, request, task)
     _store_forms(session, request, filled_in, stored, refresh=is_latest)
     insert_new(session, *(_line(request.number, entry) for entry in task.entries))
-    insert_new(session, *(_notification(request.number, tell) for tell in task.messages))
+    insert_new(session, *(row for tell in task.messages for row in _notifications(request, tell)))
     if is_latest:
         _reconcile_workload(session, request, task.at)
     unheard = request.numbers.items() - task.request.numbers.items()
@@ -115,6 +118,62 @@ def _store_clocks(session: Session, request: ServiceRequest) -> None:
             stored[place].sqlmodel_update(columns)
         else:
             session.add(Clock(number=request.number, place=place, **columns))
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+
+def _store_tasks(session: Session, request: ServiceRequest, written: WriteDown) -> None:
+    """One row per task; a closed one keeps its row and says what closed it."""
+    stored = {
+        row.id: row for row in session.exec(select(Task).where(Task.number == request.number))
+    }
+    owed = {task.id: task for task in open_tasks(request)}
+    for id, task in owed.items():
+        columns = _task_columns(request, task)
+        if id in stored:
+            stored[id].sqlmodel_update({**columns, "opened_at": stored[id].opened_at})
+        else:
+            session.add(Task(**columns))
+    for id, row in stored.items():
+        if id not in owed and row.closed_at is None:
+            what = _what_closed(row, written.entries)
+            row.closed_at = what.at if what else written.at
+            row.closed_by = what.event_id if what else None
+            row.closed_with = what.name if what else None
+
+
+def _task_columns(request: ServiceRequest, task: HumanTask) -> dict[str, Any]:
+    who = task.assignee
+    return {
+        "id": task.id,
+        "number": task.number,
+        "kind": task.kind.value,
+        "role": task.role.value,
+        "assignee_role": who and who.role.value,
+        "assignee": who and who.id,
+        "due_at": task.due_at or NEVER,
+        "rules": [rule.value for rule in task.rules],
+        "subject": task.subject,
+        "station": request.brief.station,
+        "opened_at": task.opened_at,
+        "claimed_at": task.claimed_at,
+        "closed_at": None,
+        "closed_by": None,
+        "closed_with": None,
+    }
+
+
+def _what_closed(row: Task, entries: list[Entry]) -> Entry | None:
+    """The event that settled the task, or else the last one that led the request elsewhere."""
+    events = [e for e in entries if e.kind == "event" and e.at >= row.opened_at]
+    settles = DUTIES[TaskKind(row.kind)].closed_by
+    usual = (entry for entry in events if entry.name in settles)
+    others = (entry for entry in reversed(events) if entry.name not in _LEAVE_THE_WAY)
+    return next(usual, None) or next(others, None)
+
+
+_LEAVE_THE_WAY = {*ASIDE, "noted"}
 
 
 # --- forms ----------------------------------------------------------------------------------------
@@ -186,19 +245,26 @@ def _line(number: str, entry: Entry) -> Timeline:
     )
 
 
-def _notification(number: str, tell: Tell) -> Notification:
-    return Notification(
-        id=f"{number}:{tell.seq}",
-        number=number,
-        to_role=tell.to.value,
-        to_id=tell.who,
-        channel=_CHANNELS.get(tell.to, "console"),
-        message=tell.message,
-        rule=tell.rule,
-        level=tell.level,
-        facts=tell.facts,
-        created_at=tell.at,
-    )
+def _notifications(request: ServiceRequest, tell: Tell) -> list[Notification]:
+    """One row per channel; the first has the plain id, further ones name theirs in it."""
+    first, *further = tell.channels or (_CHANNELS.get(tell.to, "console"),)
+    id = f"{request.number}:{tell.seq}"
+    ways = {id: first, **{f"{id}:{channel}": channel for channel in further}}
+    return [
+        Notification(
+            id=id,
+            number=request.number,
+            to_role=tell.to.value,
+            to_id=tell.who,
+            channel=str(channel),
+            message=tell.message,
+            rule=tell.rule,
+            level=tell.level,
+            facts=tell.facts,
+            created_at=tell.at,
+        )
+        for id, channel in ways.items()
+    ]
 
 
 # --- workload -------------------------------------------------------------------------------------

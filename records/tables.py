@@ -13,7 +13,7 @@ from sqlmodel import Field
 from records.base import Record
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
-"""`Request.next_due` when nothing is due: it sorts last."""
+"""When nothing is due: it sorts last."""
 
 
 class Request(Record, table=True):
@@ -145,6 +145,37 @@ class Clock(Record, table=True):
     owed_by: str | None
 
 
+class Task(Record, table=True):
+    """Something that a person owes or owed on a request, for the task inbox.
+
+    Attributes:
+        assignee_role, assignee: who has it.
+        due_at: `NEVER` when nothing is promised.
+        closed_by, closed_with: the id and the type of the event that closed it.
+    """
+
+    __table_args__ = (
+        Index(None, "role", "closed_at", "due_at"),
+        Index(None, "assignee", "closed_at", "due_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    number: str = Field(foreign_key="request.number", index=True)
+    kind: str
+    role: str
+    assignee_role: str | None
+    assignee: str | None
+    due_at: datetime
+    rules: list[str] = Field(sa_type=JSON)
+    subject: str
+    station: str | None
+    opened_at: datetime
+    claimed_at: datetime | None
+    closed_at: datetime | None
+    closed_by: str | None
+    closed_with: str | None
+
+
 class Form(Record, table=True):
     """A filled-in form; `key` is its kind and place within the request (`AP/2`).
 
@@ -189,6 +220,8 @@ class Timeline(Record, table=True):
 
 class Notification(Record, table=True):
     """A message in the outbox, `id` = `<number>:<seq>`.
+
+    What goes out in several ways has a row for each: `<number>:<seq>:<channel>` after the first.
 
     Attributes:
         state: queued, sent, failed or dropped.

@@ -150,7 +150,7 @@ class Desk:
                 select(Notification).where(Notification.number == self.number)
             ).all()
         kept = [row for row in rows if rule in (None, row.rule) and message in (None, row.message)]
-        return sorted(kept, key=lambda row: int(row.id.rsplit(":", 1)[1]))
+        return sorted(kept, key=lambda row: int(row.id.split(":")[1]))
 
     def timeline(self) -> list[Any]:
         """The lines of the timeline that are written down."""

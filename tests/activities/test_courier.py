@@ -15,12 +15,12 @@ from structlog.testing import capture_logs
 
 from activities import courier as module
 from activities.channels import Channels
-from activities.courier import BACK_OFF, LEASE, Courier
+from activities.courier import BACK_OFF, DIGEST_ABOVE, LEASE, Courier
 from activities.providers.log import LogProvider
 from activities.providers.port import Message, Provider
 from activities.registry import Activities
 from domain.effects import Tell
-from domain.vocabulary import Role
+from domain.vocabulary import MessageChannel, Role
 from records import outbox as outbox_of
 from records.engine import reading
 from records.projection import write_down
@@ -135,6 +135,25 @@ async def test_a_burst_within_the_house_is_one_digest(engine: Engine) -> None:
     assert digest.text.body.startswith("共 6 条提醒")
     rows = [row for row in outbox(engine) if row.to_role == "supervisor"]
     assert {(row.state, row.digest) for row in rows} == {("sent", digest.id)}
+
+
+async def test_a_digest_never_swallows_what_goes_out_by_another_channel(engine: Engine) -> None:
+    story = given(number=f"CR20240520-{next(_requests):03d}")
+    task = written(story)
+    quiet = [
+        Tell(seq=seq, at=START, to=Role.manager, message="breached", level=1)
+        for seq in range(1, DIGEST_ABOVE + 2)
+    ]
+    both = (MessageChannel.console, MessageChannel.sms)
+    alarm = Tell(seq=99, at=START, to=Role.manager, message="breached", level=2, channels=both)
+    task.messages = [*quiet, alarm]
+    write_down(engine, task)
+    gateway = Recorder()
+    await courier_of(engine, gateway).deliver_due()
+    assert {(m.channel, m.name) for m in gateway.sent} == {
+        ("console", "digest"),
+        ("sms", "breached"),
+    }
 
 
 async def test_five_are_not_yet_a_burst(engine: Engine) -> None:

@@ -11,7 +11,7 @@ from domain.calendars import Calendar
 from domain.clocks import Clock
 from domain.effects import Effect, Entry, Tell
 from domain.events import BaseEvent, parse_event
-from domain.intake import Brief
+from domain.intake import EDITION, Brief
 from domain.policy import Policy, read_policy
 from domain.refusals import Refused
 from domain.request import ServiceRequest
@@ -80,6 +80,7 @@ def brief(**changes: Any) -> Brief:
             "warranty": {"in_force": True, "until": "2026-01-01"},
             "policy": STANDARD,
             "prices": {"compressor": "480.00", "call-out": "50.00"},
+            "edition": EDITION,
             **changes,
         }
     )
@@ -126,6 +127,13 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "resumed": {},
     "cancelled": {"reason": "bought a new one"},
     "noted": {"text": "the gate code is 1234"},
+    "task_claimed": {
+        "task": "CR20240520-001.respond.1",
+        "actor": {"role": "agent", "id": "A1"},
+    },
+    "task_released": {"task": "CR20240520-001.respond.1"},
+    "task_reassigned": {"task": "CR20240520-001.respond.1", "to": "A2", "reason": "off shift"},
+    "breach_called": {"rule": "first_response", "actor": {"role": "supervisor", "id": "S1"}},
 }
 """A valid payload of every event; an engineer or a new urgency is added by `event`."""
 

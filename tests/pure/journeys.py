@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from domain.effects import Effect
 from domain.events import EVENTS, BaseEvent
-from domain.intake import Brief
+from domain.intake import EDITION, Brief
 from domain.refusals import Refused
 from domain.request import ServiceRequest
-from domain.vocabulary import RequestType, Urgency
+from domain.todo import open_tasks
+from domain.vocabulary import RequestType, Role, TaskKind, Urgency
 from tests.pure.builders import STANDARD, brief, event, scores, working_days
 
 NAMES = list(EVENTS)
@@ -53,7 +54,7 @@ steps = st.lists(
 )
 
 briefs = st.builds(
-    lambda kind, urgency, service, tier, in_force: brief(
+    lambda kind, urgency, service, tier, in_force, edition: brief(
         type=kind,
         urgency=urgency,
         service_type=service,
@@ -61,12 +62,14 @@ briefs = st.builds(
         warranty={"in_force": in_force},
         calendar=CALENDAR,
         policy=STANDARD,
+        edition=edition,
     ),
     st.sampled_from(["repair"] * 8 + ["consultation", "complaint", "maintenance"]),
     st.sampled_from([u.value for u in Urgency]),
     st.sampled_from(["on_site", "on_site", "remote"]),
     st.sampled_from(["standard", "vip", "contract", "contract_8h"]),
     st.sampled_from([True, False, None]),
+    st.sampled_from([1, EDITION, EDITION]),
 )
 
 
@@ -171,5 +174,25 @@ def _payload(request: ServiceRequest, name: str, pick: int, now: datetime) -> di
             return {"amount": max(request.bill.owed, 1)}
         case "surveyed":
             return {"scores": scores(1 + pick % 5)}
+        case "task_claimed" | "task_released" | "task_reassigned":
+            tasks = open_tasks(request)
+            task = tasks[pick % len(tasks)] if tasks else None
+            if name == "task_released" and request.claims and pick % 5:
+                claimed = sorted(request.claims)
+                task = next(t for t in tasks if t.id == claimed[pick % len(claimed)])
+            who = {"role": task.role if task and pick % 7 else Role.manager, "id": f"P{pick % 3}"}
+            if task and task.assignee:
+                who["id"] = task.assignee.id
+            if name == "task_reassigned":
+                who["role"] = Role.manager
+            more = {"to": f"P{pick % 4}"} if name == "task_reassigned" else {}
+            return {"task": task.id if task else "none", "actor": who, **more}
+        case "breach_called":
+            calls = [t for t in open_tasks(request) if t.kind is TaskKind.call_about_a_breach]
+            if not calls:
+                return {}
+            call = calls[pick % len(calls)]
+            actor = {"role": Role.manager, "id": "M1"}
+            return {"rule": call.rules[0], "subject": call.subject or None, "actor": actor}
         case "complained" | "noted" | _:
             return {}

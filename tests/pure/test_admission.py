@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from domain.admission import ADMISSIONS
-from domain.events import EVENTS
+from domain.events import ASIDE, EVENTS
 from domain.refusals import REASONS, Refused, explain
 from domain.vocabulary import Role
 from tests.pure.builders import START, Story, at, event, given, length
@@ -52,6 +52,9 @@ MOMENTS: dict[str, Moment] = {
     "complaint taken over": lambda: _complaining().did("complaint_taken_over"),
     "complaint settled": lambda: _complaining().did("complaint_settled"),
     "a complaint": lambda: given(type="complaint"),
+    "claimed": lambda: given().did("task_claimed"),
+    "response missed": lambda: given().passes("10m"),
+    "customer called": lambda: given().passes("10m").did("breach_called"),
     "closed": lambda: given().walked("surveyed"),
 }
 
@@ -209,6 +212,13 @@ TABLE: dict[str, tuple[list[str], dict[str, str]]] = {
         [moment for moment in MOMENTS if moment != "closed"],
         {"closed": "request_closed"},
     ),
+    "task_claimed": (["received", "claimed", "response missed"], {"closed": "request_closed"}),
+    "task_released": (["claimed"], {"received": "task_not_claimed", "closed": "request_closed"}),
+    "task_reassigned": (["received", "claimed"], {"closed": "request_closed"}),
+    "breach_called": (
+        ["response missed"],
+        {"received": "no_call_owed", "customer called": "no_call_owed", "closed": "request_closed"},
+    ),
 }
 
 TAKEN = [(name, moment) for name, (moments, _) in TABLE.items() for moment in moments]
@@ -245,7 +255,11 @@ def test_an_event_of_the_wrong_role_is_refused_before_anything_else(name: str) -
         assert story.refused(name, actor={"role": role, "id": "X"}) == "role_not_allowed"
 
 
-@pytest.mark.parametrize(("name", "moment"), [(n, m[0]) for n, (m, _) in TABLE.items()])
+# Who may take a task is the task's affair: `test_todo.py`.
+OF_ANY_TASK = [(n, m[0]) for n, (m, _) in TABLE.items() if n not in ASIDE]
+
+
+@pytest.mark.parametrize(("name", "moment"), OF_ANY_TASK)
 def test_every_role_of_the_table_may_send_it(name: str, moment: str) -> None:
     for role in EVENTS[name].by:
         MOMENTS[moment]().did(name, actor={"role": role, "id": "X"})

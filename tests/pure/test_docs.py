@@ -26,6 +26,7 @@ from domain.admission import ADMISSIONS, BEFORE_SIGN_OFF, OPEN, ORDER, Admission
 from domain.events import ANYONE, EVENTS, BaseEvent
 from domain.refusals import REASONS
 from domain.rules import PROMISES, Rule
+from domain.todo import DUTIES, Duty
 from domain.vocabulary import RequestType, Role, ServiceType, Stage, Urgency
 from runtime.settings import STANDARD_POLICY, Settings
 
@@ -38,6 +39,7 @@ PAGES = [
     "docs/events",
     "docs/notifications",
     "docs/personal-data",
+    "docs/tasks",
 ]
 POLICY: dict[str, Any] = tomllib.loads(STANDARD_POLICY.read_text(encoding="utf-8"))
 
@@ -87,17 +89,16 @@ def when(override: dict[str, Any], language: str) -> str:
     return ("、" if zh else ", ").join(said)
 
 
-def ladder(levels: list[dict[str, str]], language: str) -> str:
+def ladder(levels: list[dict[str, Any]], language: str) -> str:
     """Who is told, and when."""
     zh = language == "zh"
     said = []
     for level in levels:
         who = Role(level["tell"]).zh if zh else level["tell"]
         after = spoken(level["after"], language) if "after" in level else ""
-        if after:
-            said.append(f"{after}后{who}" if zh else f"{who} after {after}")
-        else:
-            said.append(who)
+        said.append((f"{after}后{who}" if zh else f"{who} after {after}") if after else who)
+        if ways := level.get("channels"):
+            said[-1] += f"（{'、'.join(ways)}）" if zh else f" by {' and '.join(ways)}"
     return ("，" if zh else ", ").join(said)
 
 
@@ -209,6 +210,32 @@ def messages_table(language: str) -> str:
     return table(head, rows)
 
 
+def tasks_table(language: str) -> str:
+    """Every kind of task: whose it is, the promises behind it, what closes it."""
+    zh = language == "zh"
+    head = (
+        ["种类", "谁来做", "时效", "关闭它的事件"]
+        if zh
+        else ["kind", "owed by", "promises", "closed by"]
+    )
+    rows = [
+        [
+            f"`{kind}` {kind.zh}",
+            duty.role.zh if zh else duty.role.value,
+            promises(duty, language),
+            ", ".join(f"`{event}`" for event in duty.closed_by),
+        ]
+        for kind, duty in DUTIES.items()
+    ]
+    return table(head, rows)
+
+
+def promises(duty: Duty, language: str) -> str:
+    if set(duty.rules) == set(Rule):
+        return "任一超时的时效" if language == "zh" else "any that is broken"
+    return ", ".join(f"`{rule}`" for rule in duty.rules) or "—"
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
@@ -251,6 +278,10 @@ MEANING_ZH = {
     "resumed": "恢复办理",
     "cancelled": "取消",
     "noted": "备注",
+    "task_claimed": "认领任务",
+    "task_released": "释放已认领的任务",
+    "task_reassigned": "将任务转派给他人",
+    "breach_called": "就超时事项致电客户",
 }
 
 
@@ -339,6 +370,7 @@ TABLES: dict[str, tuple[str, Callable[[str], str]]] = {
     "rules": ("docs/timing-rules", rules_table),
     "events": ("docs/events", events_table),
     "messages": ("docs/notifications", messages_table),
+    "tasks": ("docs/tasks", tasks_table),
 }
 BLOCK = r"(?s)(?<=<!-- generated: {} -->\n).*?(?=\n<!-- end -->)"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from domain.policy import Circumstances, Policy, PolicyError, read_policy
+from domain.policy import Circumstances, Policy, PolicyError, RulePolicy, read_policy
 from domain.rules import Rule
 from domain.vocabulary import RequestType, ServiceType, Urgency
 from tests.pure.builders import STANDARD, TOML, given, length, standard
@@ -41,6 +41,16 @@ def _circumstances(**changes: Any) -> Circumstances:
         ('goal = "5wd"', 'goal = "²wd"', "rules.depot_repair.goal"),
         ('tell = "supervisor" }', 'tell = "boss" }', "rules.first_response.ladder.0.tell"),
         ('after = "20m"', 'after = "soon"', "rules.first_response.ladder.1.after"),
+        (
+            'tell = "supervisor" }',
+            'tell = "supervisor", channels = ["pigeon"] }',
+            "rules.first_response.ladder.0.channels.0",
+        ),
+        (
+            'tell = "supervisor" }',
+            'tell = "supervisor", channels = ["sms", "短信"] }',
+            "rules.first_response.ladder.0.channels",
+        ),
         (
             '{ tell = "supervisor" }, { tell',
             '{ tell = "supervisor", after = "1h" }, { tell',
@@ -81,6 +91,26 @@ def test_the_version_is_the_contents() -> None:
     assert standard(('goal = "10m"', 'goal = "600s"')).version == STANDARD.version
     assert standard(('goal = "10m"', 'goal = "11m"')).version != STANDARD.version
     assert Policy.model_validate_json(STANDARD.model_dump_json()).version == STANDARD.version
+
+
+def test_a_setting_that_the_code_learns_later_leaves_the_version_alone() -> None:
+    class LaterRule(RulePolicy):
+        grace: int = 0
+
+    class LaterPolicy(Policy):
+        rules: dict[Rule, LaterRule]  # type: ignore[assignment]
+        greeting: str = "您好"
+
+    later = LaterPolicy.model_validate(STANDARD.model_dump(exclude_defaults=True))
+    assert later.version == STANDARD.version
+    greets = later.model_copy(update={"greeting": "早上好"})
+    assert LaterPolicy.model_validate(greets.model_dump()).version != STANDARD.version
+
+
+def test_a_setting_given_as_its_default_is_the_same_policy() -> None:
+    spelt_out = standard(('goal = "10m"', 'goal = "10m"\nwarn_at = 0.8'))
+    assert spelt_out.version == STANDARD.version
+    assert standard(('goal = "10m"', 'goal = "10m"\nwarn_at = 0.7')).version != STANDARD.version
 
 
 def test_the_version_is_the_same_in_every_process() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlmodel import func, select
 
 from domain.calendars import Calendar
-from domain.intake import Brief, NewRequest
+from domain.intake import EDITION, Brief, NewRequest
 from domain.policy import Policy
 from domain.request import ServiceRequest
 from domain.vocabulary import Role
@@ -74,6 +74,7 @@ def test_a_new_request_is_there_before_its_workflow_runs(take: TakeIn, engine: E
     assert (told.to_role, told.channel, told.state) == (Role.customer, "sms", "queued")
     assert told.message == "request_received"
     assert taken == Taken("CR20240520-001", taken.brief, started=False)
+    assert taken.brief.edition == EDITION
 
 
 def test_numbers_count_from_001_on_each_local_day_without_gaps(take: TakeIn) -> None:

@@ -16,9 +16,9 @@ from records import projection
 from records.engine import reading
 from records.projection import write_down
 from records.queries import forms, stored, timeline
-from records.tables import NEVER, Clock, Form, Notification, Request, Timeline, Workload
+from records.tables import NEVER, Clock, Form, Notification, Request, Task, Timeline, Workload
 from tests.databases import all_at_once, written
-from tests.pure.builders import START, Story, given
+from tests.pure.builders import START, Story, given, standard
 
 NUMBER = "CR20240520-001"
 
@@ -30,7 +30,7 @@ def rows(engine: Engine, table: type[SQLModel]) -> list[dict[str, Any]]:
 
 
 def everything(engine: Engine) -> list[list[dict[str, Any]]]:
-    return [rows(engine, t) for t in (Request, Clock, Timeline, Notification, Form, Workload)]
+    return [rows(engine, t) for t in (Request, Clock, Task, Timeline, Notification, Form, Workload)]
 
 
 def holders(engine: Engine) -> dict[str, int]:
@@ -207,6 +207,21 @@ def test_each_recipient_has_a_channel(engine: Engine) -> None:
     assert channels["engineer"] == "app"
     assert channels["supervisor"] == "console"
     assert {row.to_id for row in told if row.to_role == "engineer"} == {"E1"}
+
+
+def test_a_level_goes_out_by_each_of_its_channels_and_only_once(engine: Engine) -> None:
+    by_two = '{ tell = "manager", after = "20m", channels = ["enterprise_chat", "sms"] }'
+    policy = standard(('{ tell = "manager", after = "20m" }', by_two))
+    story = given(policy=policy).passes("31m")
+    for _ in range(2):
+        write_down(engine, written(story))
+    (tell,) = [t for t in story.tells if (t.rule, t.level) == ("first_response", 2)]
+    with reading(engine) as session:
+        told = session.exec(select(Notification).where(Notification.level == 2)).all()
+    assert {row.id: row.channel for row in told} == {
+        f"{NUMBER}:{tell.seq}": "enterprise_chat",
+        f"{NUMBER}:{tell.seq}:sms": "sms",
+    }
 
 
 # --- workload -------------------------------------------------------------------------------------

@@ -109,6 +109,27 @@ async def held_and_reclassified(desk: Desk) -> str:
     return "cancelled"
 
 
+async def claimed_and_called(desk: Desk) -> str:
+    """Nobody responds: the call is claimed, released late, made; then the urgency rises."""
+    clock = await desk.clock("first_response")
+    started, due = (datetime.fromisoformat(clock[at]) for at in ("started_at", "due_at"))
+    await desk.pass_until(due)
+    await desk.sees(lambda state: state["clock_state"] == "breached")
+    call = f"{desk.number}.call_about_a_breach.1"
+    await desk.says("task_claimed", "supervisor", task=call)
+    # The manager's level is two goals after the breach; while it is claimed nobody is told.
+    await desk.pass_until(due + 2.1 * (due - started))
+    assert [told.to_role for told in desk.told("first_response", "breached")] == ["supervisor"]
+    await desk.says("task_released", "supervisor", task=call)
+    await desk.says("breach_called", "manager", rule="first_response", note="已致歉并说明进度")
+    told = [told.to_role for told in desk.told("first_response", "breached")]
+    assert told == ["supervisor", "manager"]
+    await desk.says("task_claimed", "agent", task=f"{desk.number}.tell_plan.1")
+    await desk.says("reclassified", urgency="critical", reason="有焦味")
+    await desk.says("cancelled", reason="已自行处理")
+    return "cancelled"
+
+
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
@@ -118,6 +139,7 @@ SCENARIOS: dict[str, Scenario] = {
         parts_awaited,
         low_score,
         held_and_reclassified,
+        claimed_and_called,
     )
 }
 
@@ -125,6 +147,7 @@ SCENARIOS: dict[str, Scenario] = {
 def paced(name: str, standard: Policy) -> Policy:
     """The policy to tell a scenario under in real time.
 
-    Only one of them waits for a deadline; the others shall not meet one on a slow machine.
+    Only those that wait for a deadline; the others shall not meet one on a slow machine.
     """
-    return standard.at_speed(300) if name == "nobody_answers" else standard
+    waits = name in ("nobody_answers", "claimed_and_called")
+    return standard.at_speed(300) if waits else standard

@@ -21,7 +21,7 @@ async def test_the_records_hold_what_the_workflow_holds(name: str, desk: OpenDes
     assert kept.request.model_dump() == truth.model_dump()
     assert kept.revision == truth.revision
     seqs = [line.seq for line in request.timeline()]
-    messages = [int(message.id.rsplit(":", 1)[1]) for message in request.told()]
+    messages = [int(message.id.split(":")[1]) for message in request.told()]
     assert sorted(seqs + messages) == list(range(1, truth.revision + 1))
 
 

@@ -1,0 +1,107 @@
+"""The task inbox: what people owe, as the projection keeps it."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, tuple_
+from sqlmodel import col, select
+
+from domain.todo import HumanTask
+from domain.vocabulary import Role, TaskKind
+from records.engine import reading
+from records.queries import BadCursor
+from records.tables import NEVER, Task
+
+
+class StoredTask(HumanTask):
+    """A task as last written down, and how it ended.
+
+    Attributes:
+        closed_by, closed_with: the id and the type of the event that closed it; None: the task is
+            open, or the request went another way by itself.
+    """
+
+    station: str | None = None
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+    closed_with: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskPage:
+    """Some tasks of a list, and the cursor of those that follow; None: there are no more."""
+
+    items: list[StoredTask]
+    next: str | None
+
+
+def task(engine: Engine, id: str) -> StoredTask | None:
+    """The task with this id, open or closed; None: it was never written down."""
+    with reading(engine) as session:
+        row = session.get(Task, id)
+        return _stored(row) if row else None
+
+
+def list_tasks(
+    engine: Engine,
+    *,
+    role: Role | None = None,
+    assignee: str | None = None,
+    assignee_role: Role | None = None,
+    kind: TaskKind | None = None,
+    station: str | None = None,
+    due_before: datetime | None = None,
+    is_open: bool = True,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> TaskPage:
+    """Tasks that meet every condition, next due first; those without a due time come last.
+
+    Raises:
+        BadCursor: the cursor did not come from a page of ours.
+    """
+    equal = {
+        "role": role,
+        "assignee": assignee,
+        "assignee_role": assignee_role,
+        "kind": kind,
+        "station": station,
+    }
+    order = (col(Task.due_at), col(Task.id))
+    wanted = select(Task).order_by(*order).limit(limit + 1)
+    wanted = wanted.filter_by(**{name: str(v) for name, v in equal.items() if v is not None})
+    closed_at = col(Task.closed_at)
+    wanted = wanted.where(closed_at.is_(None) if is_open else closed_at.is_not(None))
+    if due_before is not None:
+        wanted = wanted.where(Task.due_at < due_before)
+    if cursor is not None:
+        wanted = wanted.where(tuple_(*order) > tuple_(*_place(cursor)))
+    with reading(engine) as session:
+        rows = session.exec(wanted).all()
+        shown = rows[:limit]
+        return TaskPage(
+            items=[_stored(row) for row in shown],
+            next=_cursor(shown[-1]) if len(rows) > limit else None,
+        )
+
+
+def _stored(row: Task) -> StoredTask:
+    content = row.model_dump(exclude={"assignee", "assignee_role", "due_at"})
+    who = row.assignee_role and {"role": row.assignee_role, "id": row.assignee}
+    due_at = None if row.due_at == NEVER else row.due_at
+    return StoredTask.model_validate({**content, "assignee": who or None, "due_at": due_at})
+
+
+def _cursor(row: Task) -> str:
+    place = json.dumps([row.due_at.isoformat(), row.id])
+    return urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def _place(cursor: str) -> tuple[datetime, str]:
+    try:
+        due_at, id = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return datetime.fromisoformat(due_at).astimezone(UTC), str(id)
+    except (ValueError, TypeError) as error:
+        raise BadCursor("the cursor is not one that a page of this list gave") from error
