@@ -32,7 +32,7 @@ ABOUT: dict[str, Any] = {
     ],
 }
 
-AUTH = ("token_missing", "token_invalid", "token_expired", "scope_missing")
+AUTH = ("token_missing", "token_invalid", "token_expired", "scope_missing", "not_yours")
 BODY = ("body_too_large", "unsupported_media_type", "invalid_json", "validation_failed")
 ANY = ("internal_error", "records_unavailable")
 _REF = "#/components/schemas/"

@@ -65,6 +65,11 @@ KINDS: dict[str, Kind] = {
         ("Role not allowed", "角色无权提交"),
         ("{reason}", "{reason}"),
     ),
+    "not_yours": Kind(
+        403,
+        ("Not yours", "不属于您"),
+        ("{reason}", "{reason}"),
+    ),
     "not_found": Kind(
         404,
         ("Not found", "未找到"),

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from sqlalchemy import Engine
 
 from activities.working_days import calendar_for
 from api import openapi, reading
-from api.access import Creator, Reader
+from api.access import Creator, Reader, RequestReader, not_yours
 from api.bodies import JsonBody
+from api.language import Text
 from api.problems import RETRY_SOON, FieldError, Problem
 from api.services import Served, Services, now
 from api.starting import begin
@@ -35,6 +36,11 @@ router = APIRouter(prefix="/v1/requests", tags=["requests"])
 
 _UNESCAPED_PLUS = re.compile(r"(T\S+) (\d\d:\d\d)$")
 
+_NO_LIST: Text = (
+    "A customer follows single requests; there is no list for them.",
+    "客户只能查看单个服务请求，不提供列表。",
+)
+
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -46,7 +52,9 @@ IdempotencyKey = Annotated[
 
 
 class Wanted(BaseModel):
-    """Which requests to list; a filter left blank is none."""
+    """Which requests to list; a filter left blank is none, and an unknown one a mistake."""
+
+    model_config = ConfigDict(extra="forbid")
 
     stage: Stage | None = None
     urgency: Urgency | None = None
@@ -101,7 +109,7 @@ async def create_request(
 @router.get("/{number}", **openapi.GET)
 async def get_request(
     services: Served,
-    caller: Reader,
+    caller: RequestReader,
     number: str,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -120,17 +128,23 @@ async def list_requests(
     caller: Reader,
     wanted: Annotated[Wanted, Query()],
 ) -> Response:
-    """List service requests: those that jumped the queue, then the next due first."""
+    """List service requests: those that jumped the queue, then the next due first.
+
+    An engineer's list holds the work that is theirs or offered to them.
+    """
+    if caller.role is Role.customer:
+        raise not_yours(_NO_LIST)
+    held_by = caller.id if caller.role is Role.engineer else None
     try:
-        return await services.records(_page, wanted, now())
+        return await services.records(_page, wanted, held_by, now())
     except queries.BadCursor:
         message = ("this is not the cursor of a page of this list", "不是本列表给出的游标")
         raise Problem("validation_failed", errors=[FieldError("/cursor", message)]) from None
 
 
-def _page(engine: Engine, wanted: Wanted, moment: datetime) -> Response:
+def _page(engine: Engine, wanted: Wanted, held_by: str | None, moment: datetime) -> Response:
     """A page of the list, ready to send: showing 200 requests in the loop would hold up others."""
-    page = queries.list_requests(engine, **wanted.model_dump())
+    page = queries.list_requests(engine, held_by=held_by, **wanted.model_dump())
     items = [view(request, moment) for request in page.items]
     return JSONResponse({"items": items, "next": page.next})
 
