@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.language import Text
-from api.problems import Problem
+from api.problems import RETRY_SOON, Problem
 from api.reading import recorded
 from api.services import Served, Services
 from domain import entitlement
@@ -17,31 +17,44 @@ from domain.refusals import explain
 from domain.request import ServiceRequest
 from domain.vocabulary import Role
 from records import queries
-from runtime.tokens import Principal, Scope, TokenInvalid, verify
+from runtime.tokens import IdentityUnavailable, Principal, RoleUnclear, Scope, TokenInvalid
 
 bearer = HTTPBearer(
-    auto_error=False, description="A token from `aftersales token --role R --id I`."
+    auto_error=False,
+    description="A token of the configured issuer, or from `aftersales token --role R --id I`.",
 )
 _CHALLENGE = 'Bearer realm="aftersales"'
 
 
 async def principal(
     services: Served,
+    call: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Principal:
     """Who calls.
 
     Raises:
-        Problem: 401, `token_missing`, `token_invalid` or `token_expired`.
+        Problem: 401, `token_missing`, `token_invalid` or `token_expired`; 403, `role_unclear`; 429,
+            `rate_limited`; 503, `identity_unavailable`.
     """
     if credentials is None:
+        services.rates.count_failure(call.scope)
         raise Problem("token_missing", headers={"WWW-Authenticate": _CHALLENGE})
     try:
-        return verify(services.key, credentials.credentials)
+        caller = await services.identity.bearer(credentials.credentials)
     except TokenInvalid as error:
+        services.rates.count_failure(call.scope)
         challenge = f'{_CHALLENGE}, error="invalid_token", error_description="{error}"'
         code = "token_expired" if error.expired else "token_invalid"
         raise Problem(code, headers={"WWW-Authenticate": challenge}) from None
+    except RoleUnclear as error:
+        services.rates.count_failure(call.scope)
+        facts = {"claim": error.claim, "roles": ", ".join(error.roles) or "—"}
+        raise Problem("role_unclear", facts=facts) from None
+    except IdentityUnavailable:
+        raise Problem("identity_unavailable", headers=RETRY_SOON) from None
+    services.rates.count(call.scope, caller)
+    return caller
 
 
 def entitled_to(scope: Scope, caller: Principal) -> Principal:

@@ -38,6 +38,8 @@ _PHONE = re.compile(
     r"(?<![A-Za-z0-9.])(?:\+?86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?![A-Za-z0-9]|\.\d)"
 )
 _EMAIL = re.compile(r"[^\s@\"'<>=:,]+@[^\s@\"'<>,]+\.[A-Za-z]{2,}")
+_LINK = re.compile(r"(?<=/track/|/codec/)[^\s\"'?/]+")
+"""Whoever has such a link has the token in it, so no log shows one."""
 _TALKATIVE = (
     "alembic",
     "httpcore",
@@ -116,7 +118,7 @@ def _hidden(key: str, value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_hidden("", each) for each in value]
     if isinstance(value, str):
-        return _EMAIL.sub(HIDDEN, _PHONE.sub(HIDDEN, value))
+        return _LINK.sub(HIDDEN, _EMAIL.sub(HIDDEN, _PHONE.sub(HIDDEN, value)))
     return value
 
 

@@ -70,13 +70,13 @@ async def running(
         Trouble: it cannot start; nothing is left running.
     """
     preflight.working_days(preflight.policy(settings))
+    preflight.identity(settings)
     data = preflight.folder(settings)
     with preflight.alone_in(data):
         household = Household(data, say)
         household.clear_orphans()
         if fresh:
             preflight.clear(data)
-        preflight.secret(settings)
         binary = preflight.temporal_binary() if settings.temporal_address is None else None
         preflight.ports(settings)
         preflight.database(settings)
@@ -188,6 +188,8 @@ def _written(value: Any) -> str:
     """As `Settings` reads it back."""
     if isinstance(value, list):
         return ",".join(value)
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds()}s"
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
