@@ -1,8 +1,8 @@
 """HEAD for whatever answers to GET, and the methods that an address does take."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -31,13 +31,16 @@ class HeadAsGet:
         await self._app({**scope, "method": "GET"}, receive, send_head)
 
 
-def methods_at(routes: Iterable[BaseRoute], scope: Scope) -> str:
+def methods_at(routes: Sequence[BaseRoute], scope: Scope) -> str:
     """The methods of every route at this address, as `Allow` names them."""
-    methods: set[str] = set()
-    for route in routes:
-        match, _ = route.matches(scope)
-        if match is not Match.NONE:
-            methods |= getattr(route, "methods", None) or set()
-    if "GET" in methods:
-        methods.add("HEAD")
-    return ", ".join(sorted(methods))
+    takes = [
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(
+            route.matches({**scope, "method": method})[0] is Match.FULL
+            for route in routes
+            if not isinstance(route, Mount)
+        )
+    ]
+    takes = takes or ["GET"]  # What is mounted is files.
+    return ", ".join(sorted({*takes, *(["HEAD"] if "GET" in takes else [])}))
