@@ -26,10 +26,11 @@ from domain.refusals import REASONS
 from domain.rules import PROMISES, Rule
 from domain.vocabulary import RequestType, Role, ServiceType, Stage, Urgency
 from runtime.settings import STANDARD_POLICY, Settings
+from runtime.tokens import SCOPES, Scope
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = {"en": ".md", "zh": ".zh-CN.md"}
-PAGES = ["README", "docs/architecture", "docs/timing-rules", "docs/events"]
+PAGES = ["README", "docs/architecture", "docs/timing-rules", "docs/events", "docs/security"]
 POLICY: dict[str, Any] = tomllib.loads(STANDARD_POLICY.read_text(encoding="utf-8"))
 
 each_language = pytest.mark.parametrize("language", LANGUAGES)
@@ -183,6 +184,17 @@ def events_table(language: str) -> str:
     return table(head, rows)
 
 
+def scopes_table(language: str) -> str:
+    """Every role and what its tokens may be used for."""
+    zh = language == "zh"
+    head = ["角色", *Scope] if zh else ["role", *Scope]
+    rows = [
+        [f"`{role}` {role.zh}", *("✓" if scope in SCOPES[role] else "" for scope in Scope)]
+        for role in Role
+    ]
+    return table(head, rows)
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
@@ -312,6 +324,7 @@ def _strings(of: Any) -> Iterator[str]:
 TABLES: dict[str, tuple[str, Callable[[str], str]]] = {
     "rules": ("docs/timing-rules", rules_table),
     "events": ("docs/events", events_table),
+    "scopes": ("docs/security", scopes_table),
 }
 BLOCK = r"(?s)(?<=<!-- generated: {} -->\n).*?(?=\n<!-- end -->)"
 
