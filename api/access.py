@@ -92,7 +92,7 @@ async def admit(
 ) -> None:
     """Let in whoever the request `number` is open to: to read it, or to report these events.
 
-    An event that came before may come again from whoever sent it, though nothing is theirs by now.
+    An engineer's own refusal may come again, though the work is not theirs by now.
 
     Raises:
         Problem: 403, `not_yours`; `request_not_found`.
@@ -100,7 +100,7 @@ async def admit(
     if caller.role not in entitlement.BOUNDED:
         return
     request = await recorded(services, number)
-    if events and all(str(event.id) in request.seen for event in events):
+    if events and all(entitlement.is_declined_again(request, event) for event in events):
         return
     asks = caller.role is Role.customer and caller.request is None
     taken_by = await services.records(queries.taken_by, number) if asks else None

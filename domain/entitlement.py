@@ -4,8 +4,9 @@ An engineer works on what was offered to them, a customer follows what is theirs
 is bounded by its scopes alone.
 """
 
+from .events import BaseEvent, Declined
 from .request import ServiceRequest
-from .vocabulary import Role
+from .vocabulary import OfferState, Role
 
 BOUNDED = frozenset({Role.engineer, Role.customer})
 """The roles that see some requests only."""
@@ -51,6 +52,21 @@ def may_report(
             return link == request.number
         return id == request.number or taken_by == f"{Role.customer}/{id}"
     return True
+
+
+def is_declined_again(request: ServiceRequest, event: BaseEvent) -> bool:
+    """Whether an engineer sends their own refusal once more, which has cost them the work.
+
+    Whoever did not decline gets nowhere by the id of somebody else's event.
+    """
+    return (
+        isinstance(event, Declined)
+        and str(event.id) in request.seen
+        and any(
+            offer.engineer == event.engineer and offer.state is OfferState.declined
+            for offer in request.offers
+        )
+    )
 
 
 def _has_it(request: ServiceRequest, engineer: str) -> bool:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from domain.entitlement import BOUNDED, may_report, may_see
+from domain.entitlement import BOUNDED, is_declined_again, may_report, may_see
 from domain.vocabulary import Role
-from tests.pure.builders import ENGINEER, Story, given
+from tests.pure.builders import ENGINEER, Story, event, given
 
 OTHER = "E-other"
 
@@ -37,6 +37,19 @@ def test_an_offer_declined_or_left_unanswered_is_over() -> None:
     unanswered = given().walked("offered")
     unanswered.passes("20m")
     assert rights(unanswered, ENGINEER) == (False, False)
+
+
+def test_only_ones_own_refusal_may_come_again() -> None:
+    declined = event("declined", engineer=ENGINEER)
+    story = given().walked("responded").offered()
+    story.request.apply(declined, story.now)
+    assert is_declined_again(story.request, declined)
+    somebody_elses = next(id for id in story.request.seen if id != str(declined.id))
+    assert not is_declined_again(story.request, event("declined", engineer=ENGINEER))
+    assert not is_declined_again(story.request, event("noted", id=str(declined.id)))
+    assert not is_declined_again(
+        story.request, event("declined", engineer=OTHER, id=somebody_elses)
+    )
 
 
 def test_work_given_to_another_before_the_visit_is_gone() -> None:
