@@ -18,6 +18,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
 
 from domain.vocabulary import Role
+from runtime.doctor import Finding, findings
 from runtime.identity import Identity
 from runtime.oidc import COOLDOWN, KEPT_FOR, Issuer
 from runtime.settings import Settings
@@ -387,3 +388,15 @@ async def test_both_kinds_of_token_count_at_once(settings: Settings, token: Toke
         with pytest.raises(TokenInvalid):
             await identity.bearer(forged)
     await identity.close()
+
+
+async def test_the_doctor_asks_the_issuer(settings: Settings, house: House) -> None:
+    async def found() -> Finding:
+        [row] = [f async for f in findings(settings) if f.what == "Issuer"]
+        return row
+
+    assert (await found()).found == f"{house.name}, 3 keys"
+    house.up = False
+    silent = await found()
+    assert silent.verdict == "failed"
+    assert "AFTERSALES_OIDC_ISSUER" in silent.advice
