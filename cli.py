@@ -104,6 +104,7 @@ def worker() -> None:
     from worker import run_worker
 
     settings = _with_logs(_settings())
+    preflight.identity(settings)
     preflight.reachable_database(settings)
     try:
         asyncio.run(run_worker(settings))
@@ -122,7 +123,7 @@ def api(port: Port = None) -> None:
     from runtime import preflight
 
     settings = _with_logs(_settings(port=port))
-    preflight.secret(settings)
+    preflight.identity(settings)
     preflight.reachable_database(settings)
     uvicorn.run(
         create_app(settings),

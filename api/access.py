@@ -1,43 +1,60 @@
-"""Who may do what: the bearer token's scopes, and for whom an event may be reported."""
+"""Who may do what: the bearer token's scopes, whose request it is, and who may report for whom."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.language import Text
-from api.problems import Problem
-from api.services import Served
-from domain.events import Actor, BaseEvent
+from api.problems import RETRY_SOON, Problem
+from api.reading import recorded
+from api.services import Served, Services
+from domain import entitlement
+from domain.events import Accepted, Actor, BaseEvent, Declined
 from domain.refusals import explain
+from domain.request import ServiceRequest
 from domain.vocabulary import Role
-from runtime.tokens import Principal, Scope, TokenInvalid, verify
+from records import queries
+from runtime.tokens import IdentityUnavailable, Principal, RoleUnclear, Scope, TokenInvalid
 
 bearer = HTTPBearer(
-    auto_error=False, description="A token from `aftersales token --role R --id I`."
+    auto_error=False,
+    description="A token of the configured issuer, or from `aftersales token --role R --id I`.",
 )
 _CHALLENGE = 'Bearer realm="aftersales"'
 
 
 async def principal(
     services: Served,
+    call: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Principal:
     """Who calls.
 
     Raises:
-        Problem: 401, `token_missing`, `token_invalid` or `token_expired`.
+        Problem: 401, `token_missing`, `token_invalid` or `token_expired`; 403, `role_unclear`; 429,
+            `rate_limited`; 503, `identity_unavailable`.
     """
     if credentials is None:
+        services.rates.count_failure(call.scope)
         raise Problem("token_missing", headers={"WWW-Authenticate": _CHALLENGE})
     try:
-        return verify(services.key, credentials.credentials)
+        caller = await services.identity.bearer(credentials.credentials)
     except TokenInvalid as error:
+        services.rates.count_failure(call.scope)
         challenge = f'{_CHALLENGE}, error="invalid_token", error_description="{error}"'
         code = "token_expired" if error.expired else "token_invalid"
         raise Problem(code, headers={"WWW-Authenticate": challenge}) from None
+    except RoleUnclear as error:
+        services.rates.count_failure(call.scope)
+        facts = {"claim": error.claim, "roles": ", ".join(error.roles) or "—"}
+        raise Problem("role_unclear", facts=facts) from None
+    except IdentityUnavailable:
+        raise Problem("identity_unavailable", headers=RETRY_SOON) from None
+    services.rates.count(call.scope, caller)
+    return caller
 
 
 def entitled_to(scope: Scope, caller: Principal) -> Principal:
@@ -72,6 +89,75 @@ Entitled = Annotated[Principal, Depends(needs(Scope.personal))]
 Auditor = Annotated[Principal, Depends(needs(Scope.audit))]
 
 
+async def admit(
+    services: Services, caller: Principal, number: str, events: Sequence[BaseEvent] = ()
+) -> None:
+    """Let in whoever the request `number` is open to: to read it, or to report these events.
+
+    An engineer's own refusal may come again, though the work is not theirs by now.
+
+    Raises:
+        Problem: 403, `not_yours`; `request_not_found`.
+    """
+    if caller.role not in entitlement.BOUNDED:
+        return
+    request = await recorded(services, number)
+    if events and all(entitlement.is_declined_again(request, event) for event in events):
+        return
+    asks = caller.role is Role.customer and caller.request is None
+    taken_by = await services.records(queries.taken_by, number) if asks else None
+    entitled(caller, request, reports=bool(events), taken_by=taken_by)
+
+
+def entitled(
+    caller: Principal,
+    request: ServiceRequest,
+    *,
+    reports: bool = False,
+    taken_by: str | None = None,
+) -> None:
+    """Whether the caller may read this request or, if `reports`, say what happened to it.
+
+    Args:
+        taken_by: who had it taken in, where the caller is a customer without a tracking link.
+
+    Raises:
+        Problem: 403, `not_yours`.
+    """
+    may = entitlement.may_report if reports else entitlement.may_see
+    if not may(request, caller.role, caller.id, link=caller.request, taken_by=taken_by):
+        raise not_yours(_NOT_THEIRS[caller.role])
+
+
+async def _reader_of_it(services: Served, caller: Reader, number: str) -> Principal:
+    await admit(services, caller, number)
+    return caller
+
+
+RequestReader = Annotated[Principal, Depends(_reader_of_it)]
+"""Who may read the request `number` of the path."""
+
+_NOT_THEIRS: dict[Role, Text] = {
+    Role.engineer: (
+        "The work is not yours, and no offer of it to you is open.",
+        "该工单不在您名下，也没有待您确认的派单。",
+    ),
+    Role.customer: (
+        "A customer sees only the requests that are their own.",
+        "客户只能查看和办理自己的服务请求。",
+    ),
+}
+_NOT_THEIR_OFFER: Text = (
+    "An offer is answered by the engineer it was made to.",
+    "派单只能由被指派的工程师本人确认或拒绝。",
+)
+
+
+def not_yours(reason: Text) -> Problem:
+    """The refusal of what belongs to somebody else."""
+    return Problem("not_yours", facts={"reason": reason})
+
+
 def as_reported_by(caller: Principal, event: BaseEvent, now: datetime) -> BaseEvent:
     """The event with its actor and its moment filled in.
 
@@ -79,7 +165,7 @@ def as_reported_by(caller: Principal, event: BaseEvent, now: datetime) -> BaseEv
     whatever id they name.
 
     Raises:
-        Problem: 403, `actor_mismatch` or `role_not_allowed`.
+        Problem: 403, `actor_mismatch`, `role_not_allowed` or `not_yours`.
     """
     actor = event.actor or Actor(role=caller.role, id=caller.id)
     if caller.role not in (Role.integration, actor.role):
@@ -101,7 +187,13 @@ def as_reported_by(caller: Principal, event: BaseEvent, now: datetime) -> BaseEv
             reason_code="role_not_allowed",
             allowed_roles=sorted(event.by),
         )
+    if caller.role is Role.engineer and _answers_for_another(event, caller.id):
+        raise not_yours(_NOT_THEIR_OFFER)
     return event.model_copy(update={"actor": actor, "heard_at": now})
+
+
+def _answers_for_another(event: BaseEvent, engineer: str) -> bool:
+    return isinstance(event, Accepted | Declined) and event.engineer != engineer
 
 
 def _role(role: Role) -> Text:

@@ -19,10 +19,14 @@ from api import (
     personal,
     requests,
     tasks,
+    tracking,
 )
+from api.headers import SafeHeaders
+from api.methods import HeadAsGet
 from api.middleware import CallId
 from api.services import opened
 from api.starting import begin_all_left
+from runtime import preflight
 from runtime.settings import Settings
 from runtime.tokens import signing_key
 
@@ -32,9 +36,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises:
         domain.policy.PolicyError: the policy file is missing or broken.
-        runtime.tokens.WeakSecret: the configured token secret is too short.
+        runtime.trouble.Trouble: the token secret is too short, or a key is missing in production.
     """
     chosen = settings or Settings()
+    preflight.identity(chosen)
     # Found out now rather than by the first caller; the key is read once for all of them.
     _, key = chosen.timing_policy, signing_key(chosen)
 
@@ -52,7 +57,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     # Its pages at /docs and /redoc need no other host, so they work where there is no internet.
     app = FastAPIOffline(lifespan=lifespan, redirect_slashes=False, **openapi.ABOUT)
+    # The last one added is the first to be called.
     app.add_middleware(CallId)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(SafeHeaders, settings=chosen)
     handlers.register(app)
     for module in (
         requests,
@@ -60,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         details,
         tasks,
         personal,
+        tracking,
         notifications,
         audit,
         codec,

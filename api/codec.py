@@ -41,7 +41,7 @@ async def _reader(
 ) -> Principal:
     token = call.path_params.get("token")
     given = HTTPAuthorizationCredentials(scheme="Bearer", credentials=token) if token else None
-    return entitled_to(Scope.audit, await principal(services, given or credentials))
+    return entitled_to(Scope.audit, await principal(services, call, given or credentials))
 
 
 Reader = Annotated[Principal, Depends(_reader)]

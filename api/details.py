@@ -9,7 +9,7 @@ from pydantic_core import to_jsonable_python
 from sqlalchemy import Engine
 
 from api import openapi, reading
-from api.access import Reader
+from api.access import RequestReader
 from api.personal import NO_STORE, unmasked_forms
 from api.problems import Problem
 from api.services import Served
@@ -23,21 +23,21 @@ router = APIRouter(prefix="/v1/requests/{number}", tags=["details"])
 
 
 @router.get("/timeline", **openapi.TIMELINE)
-async def get_timeline(services: Served, caller: Reader, number: str) -> Response:
+async def get_timeline(services: Served, caller: RequestReader, number: str) -> Response:
     """Show everything that happened to the request."""
     await reading.recorded(services, number)
     return await services.records(_recorded, queries.timeline, number)
 
 
 @router.get("/clocks", **openapi.CLOCKS)
-async def get_clocks(services: Served, caller: Reader, number: str) -> Response:
+async def get_clocks(services: Served, caller: RequestReader, number: str) -> Response:
     """Show every promise of the request: running, kept, broken."""
     shown = await reading.state(services, number)
     return _items(shown.content["clocks"], shown.source)
 
 
 @router.get("/obligations", **openapi.OBLIGATIONS)
-async def get_obligations(services: Served, caller: Reader, number: str) -> Response:
+async def get_obligations(services: Served, caller: RequestReader, number: str) -> Response:
     """Show everything that will happen if nobody acts: when, who owes the act, who is told."""
     owed = await reading.obligations(services, number)
     return _items(owed.content, owed.source)
@@ -46,7 +46,7 @@ async def get_obligations(services: Served, caller: Reader, number: str) -> Resp
 @router.get("/forms", **openapi.FORMS)
 async def get_forms(
     services: Served,
-    caller: Reader,
+    caller: RequestReader,
     call: Request,
     number: str,
     unmasked: Unmasked = False,
@@ -62,7 +62,7 @@ async def get_forms(
 @router.get("/forms/{form}", **openapi.FORM)
 async def get_form(
     services: Served,
-    caller: Reader,
+    caller: RequestReader,
     call: Request,
     number: str,
     form: str,

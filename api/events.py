@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
 from api import openapi, reporting
-from api.access import Reporter, as_reported_by
+from api.access import Reporter, admit, as_reported_by
 from api.answers import reader_language
 from api.bodies import JsonBody
 from api.language import Language, say
@@ -40,6 +40,7 @@ async def report_events(
         raise Problem("request_not_found")
     given = reported(body)
     events = [as_reported_by(caller, event, now()) for event in given.events]
+    await admit(services, caller, number, events)
     if _prefers_async(prefer):
         await reporting.record(services, number, events)
         accepted = [{"id": str(event.id), "status": "accepted"} for event in events]

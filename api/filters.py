@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from domain.values import Moment
 
@@ -11,7 +11,9 @@ _UNESCAPED_PLUS = re.compile(r"(T\S+) (\d\d:\d\d)$")
 
 
 class Filters(BaseModel):
-    """Filters of a list; one left blank is none."""
+    """Filters of a list; one left blank is none, and an unknown one a mistake."""
+
+    model_config = ConfigDict(extra="forbid")
 
     due_before: Moment | None = None
     cursor: str | None = Field(

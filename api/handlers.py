@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.answers import tell
+from api.methods import methods_at
 from api.middleware import what_happened
 from api.problems import RETRY_SOON, Problem
 from api.validation import field_errors
@@ -40,7 +41,11 @@ async def _problem(request: Request, error: Any) -> Response:
 
 async def _framework(request: Request, error: Any) -> Response:
     code = _BY_STATUS.get(error.status_code, "internal_error")
-    return tell(request.scope, Problem(code, headers=error.headers))
+    headers = error.headers
+    if code == "method_not_allowed":
+        # The framework names the methods of the first route that it found at the address.
+        headers = {"Allow": methods_at(request.app.routes, request.scope)}
+    return tell(request.scope, Problem(code, headers=headers))
 
 
 async def _parameters(request: Request, error: Any) -> Response:

@@ -31,11 +31,21 @@ ABOUT: dict[str, Any] = {
         {"name": "personal data", "description": "The customer in clear, and who has seen it"},
         {"name": "notifications", "description": "Messages to people, and what became of them"},
         {"name": "tasks", "description": "What people owe, claimed and passed on 待办任务"},
+        {"name": "tracking", "description": "What a customer sees by a link, without an account"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
 }
 
-AUTH = ("token_missing", "token_invalid", "token_expired", "scope_missing")
+AUTH = (
+    "token_missing",
+    "token_invalid",
+    "token_expired",
+    "scope_missing",
+    "not_yours",
+    "role_unclear",
+    "rate_limited",
+    "identity_unavailable",
+)
 BODY = ("body_too_large", "unsupported_media_type", "invalid_json", "validation_failed")
 ANY = ("internal_error", "records_unavailable")
 _REF = "#/components/schemas/"
@@ -105,7 +115,21 @@ def _problem_response() -> dict[str, Any]:
 
 
 def _example(code: str) -> dict[str, Any]:
-    facts = dict.fromkeys(("actor", "limit", "missing", "reason", "role", "scope"), "…")
+    facts = dict.fromkeys(
+        (
+            "actor",
+            "claim",
+            "limit",
+            "missing",
+            "quota",
+            "reason",
+            "role",
+            "roles",
+            "scope",
+            "seconds",
+        ),
+        "…",
+    )
     told = Problem(code, facts=facts).body("en", "/v1/requests", "0b5f1c9e")
     return {"summary": KINDS[code].title[0], "value": told}
 

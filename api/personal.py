@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from api import openapi, shown
-from api.access import Auditor, Entitled, Reader, entitled_to
+from api.access import Auditor, Entitled, RequestReader, entitled_to
 from api.answers import request_id
 from api.bodies import JsonBody
 from api.problems import FieldError, Problem
@@ -77,7 +77,7 @@ READS = openapi.operation(
 
 @router.get("/v1/requests/{number}/customer", **CUSTOMER)
 async def get_customer(
-    services: Served, caller: Reader, call: Request, number: str, reason: Reason
+    services: Served, caller: RequestReader, call: Request, number: str, reason: Reason
 ) -> Response:
     """Show the customer of a request as given, if the caller may see them."""
     request = await recorded(services, number)

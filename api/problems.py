@@ -79,6 +79,19 @@ KINDS: dict[str, Kind] = {
         ("For staff", "仅限工作人员"),
         ("Tasks are for those who work on requests.", "待办任务仅供工作人员查看。"),
     ),
+    "role_unclear": Kind(
+        403,
+        ("Role unclear", "角色不明确"),
+        (
+            "The token must name exactly one of our roles in the claim {claim}; it names: {roles}.",
+            "令牌的 {claim} 声明必须恰好包含一个系统角色；当前为：{roles}。",
+        ),
+    ),
+    "not_yours": Kind(
+        403,
+        ("Not yours", "不属于您"),
+        ("{reason}", "{reason}"),
+    ),
     "task_not_yours": Kind(
         403,
         ("Not your task", "无权处理该任务"),
@@ -125,6 +138,14 @@ KINDS: dict[str, Kind] = {
             "该地址不支持此方法，参见 Allow 头。",
         ),
     ),
+    "tracking_unknown": Kind(
+        404,
+        ("No such link", "链接无效"),
+        (
+            "This tracking link is not one of ours; copy the whole address from the message.",
+            "无法识别该查询链接，请从消息中复制完整地址。",
+        ),
+    ),
     "request_in_flight": Kind(
         409,
         ("Request in flight", "请求处理中"),
@@ -165,6 +186,14 @@ KINDS: dict[str, Kind] = {
         (
             "The service request is closed; nothing more happens on it.",
             "该服务请求已归档，不再接收事件。",
+        ),
+    ),
+    "tracking_expired": Kind(
+        410,
+        ("Link expired", "链接已过期"),
+        (
+            "This tracking link has expired; ask the service desk for a new one.",
+            "该查询链接已过期，请联系客服获取新链接。",
         ),
     ),
     "body_too_large": Kind(
@@ -208,6 +237,14 @@ KINDS: dict[str, Kind] = {
             "历史记录无法读取或重放，原因见验证结果。",
         ),
     ),
+    "rate_limited": Kind(
+        429,
+        ("Too many calls", "请求过于频繁"),
+        (
+            "At most {quota} calls in {seconds} s are let in; go on after Retry-After seconds.",
+            "每{seconds}秒最多{quota}次请求，请在 Retry-After 秒后重试。",
+        ),
+    ),
     "internal_error": Kind(
         500,
         ("Internal error", "内部错误"),
@@ -222,6 +259,14 @@ KINDS: dict[str, Kind] = {
         (
             "The workflow server does not answer; repeat the call with the same ids and keys.",
             "流程服务器没有应答，请使用相同的编号和幂等键重试。",
+        ),
+    ),
+    "identity_unavailable": Kind(
+        503,
+        ("Identity unavailable", "身份服务不可用"),
+        (
+            "The identity provider does not answer, so the token cannot be judged; try again soon.",
+            "身份提供方没有应答，暂时无法校验令牌，请稍后重试。",
         ),
     ),
     "no_worker": Kind(

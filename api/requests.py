@@ -11,9 +11,10 @@ from sqlalchemy import Engine
 
 from activities.working_days import calendar_for
 from api import openapi, reading
-from api.access import Creator, Reader
+from api.access import Creator, Reader, RequestReader, not_yours
 from api.bodies import JsonBody
 from api.filters import Filters
+from api.language import Text
 from api.problems import RETRY_SOON, FieldError, Problem
 from api.services import Served, Services, now
 from api.starting import begin
@@ -32,6 +33,11 @@ from runtime.tokens import Principal
 log = structlog.get_logger("api")
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"])
+
+_NO_LIST: Text = (
+    "A customer follows single requests; there is no list for them.",
+    "客户只能查看单个服务请求，不提供列表。",
+)
 
 IdempotencyKey = Annotated[
     str | None,
@@ -83,7 +89,7 @@ async def create_request(
 @router.get("/{number}", **openapi.GET)
 async def get_request(
     services: Served,
-    caller: Reader,
+    caller: RequestReader,
     number: str,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -102,17 +108,23 @@ async def list_requests(
     caller: Reader,
     wanted: Annotated[Wanted, Query()],
 ) -> Response:
-    """List service requests: those that jumped the queue, then the next due first."""
+    """List service requests: those that jumped the queue, then the next due first.
+
+    An engineer's list holds the work that is theirs or offered to them.
+    """
+    if caller.role is Role.customer:
+        raise not_yours(_NO_LIST)
+    held_by = caller.id if caller.role is Role.engineer else None
     try:
-        return await services.records(_page, wanted, now())
+        return await services.records(_page, wanted, held_by, now())
     except queries.BadCursor:
         message = ("this is not the cursor of a page of this list", "不是本列表给出的游标")
         raise Problem("validation_failed", errors=[FieldError("/cursor", message)]) from None
 
 
-def _page(engine: Engine, wanted: Wanted, moment: datetime) -> Response:
+def _page(engine: Engine, wanted: Wanted, held_by: str | None, moment: datetime) -> Response:
     """A page of the list, ready to send: showing 200 requests in the loop would hold up others."""
-    page = queries.list_requests(engine, **wanted.model_dump())
+    page = queries.list_requests(engine, held_by=held_by, **wanted.model_dump())
     items = [view(request, moment) for request in page.items]
     return JSONResponse({"items": items, "next": page.next})
 

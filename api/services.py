@@ -12,8 +12,10 @@ from sqlalchemy import Engine
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from api.rates import Rates
 from records.engine import migrate, open_engine
 from runtime.codec import SealedPayloads
+from runtime.identity import Identity
 from runtime.keys import key_ring, look_for_missing_keys
 from runtime.settings import Settings
 from runtime.temporal import connect
@@ -23,12 +25,17 @@ T = TypeVar("T")
 
 
 class Services(NamedTuple):
-    """The settings, the tokens' key, the database and the Temporal client of one application."""
+    """The settings, the tokens' key, the database and the Temporal client of one application.
+
+    And who callers are, and how often they may call.
+    """
 
     settings: Settings
     key: bytes
     engine: Engine
     client: Client
+    identity: Identity
+    rates: Rates
 
     async def records(
         self, ask: Callable[Concatenate[Engine, P], T], *args: P.args, **kwargs: P.kwargs
@@ -56,11 +63,14 @@ class Services(NamedTuple):
 async def opened(settings: Settings, key: bytes) -> AsyncIterator[Services]:
     """The services, closed at the end. Temporal is called when first needed: it may come later."""
     engine = await run_in_threadpool(open_engine, settings.database, key_ring(settings))
+    identity = Identity(settings, key)
     try:
         await run_in_threadpool(migrate, engine)
         await run_in_threadpool(look_for_missing_keys, engine)
-        yield Services(settings, key, engine, await connect(settings, lazy=True))
+        client = await connect(settings, lazy=True)
+        yield Services(settings, key, engine, client, identity, Rates(settings))
     finally:
+        await identity.close()
         await run_in_threadpool(engine.dispose)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, String, cast, tuple_
+from sqlalchemy import ColumnElement, Engine, String, cast, or_, tuple_
 from sqlmodel import Session, col, select
 
 from domain.effects import Entry
@@ -16,7 +16,7 @@ from domain.request import ServiceRequest
 from records.engine import reading
 from records.personal import as_given, key_for, open_form
 from records.sealing import DataKey
-from records.tables import Form, Request, Timeline
+from records.tables import Form, Request, Timeline, Workload
 
 
 class BadCursor(ValueError):
@@ -72,6 +72,7 @@ def list_requests(
     clock_state: str | None = None,
     breached: str | None = None,
     due_before: datetime | None = None,
+    held_by: str | None = None,
     cursor: str | None = None,
     limit: int = 50,
 ) -> Page:
@@ -79,6 +80,7 @@ def list_requests(
 
     Args:
         breached: a rule that the request has breached.
+        held_by: the engineer whose work it is, or to whom it is offered.
         cursor: `next` of the page before.
 
     Raises:
@@ -99,6 +101,8 @@ def list_requests(
         wanted = wanted.where(_breached(breached))
     if due_before is not None:
         wanted = wanted.where(Request.next_due < due_before)
+    if held_by is not None:
+        wanted = wanted.where(_held_by(held_by))
     if cursor is not None:
         wanted = wanted.where(tuple_(*order) > tuple_(*_place(cursor)))
     with reading(engine) as session:
@@ -151,6 +155,12 @@ def wanted_form(of_request: list[StoredForm], wanted: str) -> StoredForm | None:
     return next((form for form in reversed(of_request) if wanted in (form.number, form.code)), None)
 
 
+def taken_by(engine: Engine, number: str) -> str | None:
+    """Who had the request taken in (`agent/a7`), as its form SA-CR-001 says."""
+    intake = form(engine, number, "SA-CR-001")
+    return intake.content.get("taken_by") if intake else None
+
+
 def customer(engine: Engine, number: str) -> Customer | None:
     """The customer of a request as given at intake: personal data, for those entitled to it.
 
@@ -179,6 +189,11 @@ def _place(cursor: str) -> tuple[int, datetime, str]:
         return int(turn), datetime.fromisoformat(next_due).astimezone(UTC), str(number)
     except (ValueError, TypeError) as error:
         raise BadCursor("the cursor is not one that a page of this list gave") from error
+
+
+def _held_by(engineer: str) -> ColumnElement[bool]:
+    offered = select(Workload.number).where(Workload.engineer == engineer)
+    return or_(col(Request.engineer) == engineer, col(Request.number).in_(offered))
 
 
 def _breached(rule: str) -> ColumnElement[bool]:

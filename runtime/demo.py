@@ -120,6 +120,7 @@ def demonstration(settings: Settings) -> Settings:
             "temporal_ui_port": preflight.free_port(settings.temporal_ui_port, {api, temporal}),
             "policy": evergreen_policy(preflight.folder(settings), datetime.now(UTC)),
             "token_secret": None,
+            "environment": "development",
         }
     )
 

@@ -28,8 +28,10 @@ from records.engine import MIGRATIONS, open_engine
 from records.sealing import Unsealable
 from runtime import delivery, preflight
 from runtime.keys import key_ring
+from runtime.oidc import Issuer
 from runtime.settings import Settings
 from runtime.temporal import connect, missing_attributes, worker_is_polling
+from runtime.tokens import IdentityUnavailable
 from runtime.trouble import Trouble
 from runtime.up import as_started, is_ready
 from workflows.messages import TASK_QUEUE
@@ -90,6 +92,9 @@ async def findings(settings: Settings, *, providers: bool = False) -> AsyncItera
     yield _tried("Data folder", lambda: str(preflight.folder(settings)))
     yield _disk(settings)
     yield _tried("Token secret", lambda: _secret(settings))
+    yield _tried("Keys", lambda: _keys(settings))
+    if settings.oidc_issuer:
+        yield await _issuer(settings)
     yield _tried("Policy", lambda: _policy(settings))
     yield _calendar(settings)
     yield _tried("Message texts", lambda: _templates(settings))
@@ -150,6 +155,25 @@ def _disk(settings: Settings) -> Finding:
 def _secret(settings: Settings) -> str:
     preflight.secret(settings)
     return "from the settings" if settings.token_secret else "a key of its own in the data folder"
+
+
+def _keys(settings: Settings) -> str:
+    preflight.identity(settings)
+    if settings.in_production:
+        return "production: every key is given"
+    return "development: what is not given is made in the data folder"
+
+
+async def _issuer(settings: Settings) -> Finding:
+    what, issuer = "Issuer", Issuer(settings)
+    try:
+        count = await issuer.refresh()
+    except IdentityUnavailable as error:
+        advice = "start it, or correct AFTERSALES_OIDC_ISSUER or AFTERSALES_OIDC_JWKS_URL"
+        return Finding(what, Verdict.failed, f"no keys of {issuer.name} ({error})", advice)
+    finally:
+        await issuer.close()
+    return Finding(what, Verdict.ok, f"{issuer.name}, {count} keys")
 
 
 def _policy(settings: Settings) -> str:
@@ -288,6 +312,9 @@ async def _temporal(settings: Settings, *, runs_here: bool) -> AsyncIterator[Fin
     what = "Temporal"
     try:
         client = await asyncio.wait_for(connect(settings), 10)
+    except Trouble as trouble:
+        yield Finding(what, Verdict.failed, trouble.found, trouble.advice)
+        return
     except (RuntimeError, RPCError, TimeoutError):
         found = f"nobody answers at {settings.temporal_target}"
         if runs_here or settings.temporal_address:

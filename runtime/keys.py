@@ -26,7 +26,7 @@ def key_ring(settings: Settings) -> KeyRing:
     """The ring that personal data is sealed with.
 
     Raises:
-        Trouble: `AFTERSALES_DATA_KEYS` cannot be used.
+        Trouble: `AFTERSALES_DATA_KEYS` cannot be used, or is missing in production.
     """
     try:
         return KeyRing.read(written_ring(settings))
@@ -35,19 +35,23 @@ def key_ring(settings: Settings) -> KeyRing:
 
 
 def written_ring(settings: Settings) -> str:
-    """The same ring in writing, for another process of ours."""
+    """The same ring in writing, for another process of ours.
+
+    Raises:
+        Trouble: it is missing in production.
+    """
     given = settings.data_keys.get_secret_value() if settings.data_keys else ""
-    return given or kept(settings.data_dir / "keys" / "data.keys", lambda: KeyRing.make("first"))
+    return given or development_key(settings, "data.keys", lambda: KeyRing.make("first"))
 
 
 def signing_key(settings: Settings) -> Ed25519PrivateKey:
     """The key that the archive's months are signed with.
 
     Raises:
-        Trouble: `AFTERSALES_SIGNING_KEY` cannot be used.
+        Trouble: `AFTERSALES_SIGNING_KEY` cannot be used, or is missing in production.
     """
     given = settings.signing_key.get_secret_value() if settings.signing_key else ""
-    text = given or kept(settings.data_dir / "keys" / "signing.key", _fresh_key)
+    text = given or development_key(settings, "signing.key", _fresh_key)
     try:
         return Ed25519PrivateKey.from_private_bytes(base64.b64decode(text, validate=True))
     except ValueError:
@@ -69,6 +73,36 @@ def look_for_missing_keys(engine: Engine) -> None:
         personal.check(engine)
     except Unsealable as error:
         log.error("data_keys_do_not_open", reason=str(error), setting="AFTERSALES_DATA_KEYS")
+
+
+_MUST_BE_SET = {
+    "data.keys": (
+        "AFTERSALES_DATA_KEYS is not set, and production seals no personal data with a key of the "
+        "data folder",
+        "set it to `first:KEY,index:KEY`, each KEY made with `openssl rand -base64 32`",
+    ),
+    "signing.key": (
+        "AFTERSALES_SIGNING_KEY is not set, and production signs no archive with a key of the data "
+        "folder",
+        "make one with `openssl rand -base64 32`",
+    ),
+    "token.key": (
+        "AFTERSALES_TOKEN_SECRET is not set, and production signs no token or tracking link with a "
+        "key of the data folder",
+        "make one with `openssl rand -hex 32`",
+    ),
+}
+
+
+def development_key(settings: Settings, name: str, make: Callable[[], str]) -> str:
+    """A key of the data folder.
+
+    Raises:
+        Trouble: this is production, where every key is given.
+    """
+    if settings.in_production:
+        raise Trouble(*_MUST_BE_SET[name])
+    return kept(settings.data_dir / "keys" / name, make)
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:

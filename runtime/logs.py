@@ -5,6 +5,7 @@ temporalio, alembic) alike. Bind what a stretch of work is about with `about(num
 """
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -37,6 +38,9 @@ PERSONAL = frozenset(
         "text",
     ]
 )
+_LINK = re.compile(r"(?<=/track/|/codec/)[^\s\"'?/]+")
+"""Whoever has such a link has the token in it, so no log shows one."""
+
 _TALKATIVE = (
     "alembic",
     "httpcore",
@@ -115,7 +119,7 @@ def _hidden(key: str, value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_hidden("", each) for each in value]
     if isinstance(value, str):
-        return mask_text(value)
+        return _LINK.sub(HIDDEN, mask_text(value))
     return value
 
 

@@ -18,8 +18,9 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from activities.working_days import calendar_for
 from domain.policy import Policy, PolicyError
+from runtime import keys
 from runtime.settings import Settings
-from runtime.tokens import SHORTEST_SECRET
+from runtime.tokens import SHORTEST_SECRET, signing_key
 from runtime.trouble import Trouble
 
 CHECK_DATABASE_FOR = 2.0
@@ -64,6 +65,33 @@ def secret(settings: Settings) -> None:
         raise Trouble(
             f"AFTERSALES_TOKEN_SECRET has fewer than {SHORTEST_SECRET} bytes",
             "make one with `openssl rand -hex 32`",
+        )
+
+
+def identity(settings: Settings) -> None:
+    """It can be told who calls, and in production by no key that was made here.
+
+    Raises:
+        Trouble: it cannot.
+    """
+    secret(settings)
+    issuer = settings.oidc_issuer
+    if issuer and not settings.oidc_audience:
+        raise Trouble(
+            "AFTERSALES_OIDC_AUDIENCE is not set, so a token that the issuer made for any other "
+            "application would count here",
+            "set it to the audience of this API",
+        )
+    if not settings.in_production:
+        return
+    keys.key_ring(settings)
+    keys.signing_key(settings)
+    signing_key(settings)
+    if issuer and not issuer.startswith("https://"):
+        raise Trouble(
+            "AFTERSALES_OIDC_ISSUER is not an https address, so its keys could be exchanged on "
+            "the way",
+            "give its https address",
         )
 
 

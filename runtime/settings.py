@@ -1,14 +1,25 @@
 """Settings, from the environment or `.env`; every name starts with `AFTERSALES_`."""
 
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from limits import parse
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from activities.messages import Language
 from domain.policy import Policy, PolicyError, read_policy
+from domain.values import Duration
 
 STANDARD_POLICY = Path(__file__).parent.parent / "policies" / "standard.toml"
 
@@ -19,6 +30,25 @@ def _words(value: object) -> object:
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+def _address(value: str) -> str:
+    """An http address, exactly as given: an issuer is compared to the letter."""
+    TypeAdapter(HttpUrl).validate_python(value)
+    return value
+
+
+def _rate(value: str) -> str:
+    try:
+        if parse(value).amount > 0:
+            return value
+    except ValueError:
+        pass
+    raise ValueError(f"{value!r} is not a rate; write 600/minute or 10/second")
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Rate = Annotated[str, AfterValidator(_rate)]
 
 
 class Settings(BaseSettings):
@@ -38,6 +68,16 @@ class Settings(BaseSettings):
         templates: a folder with the organisation's own words for them.
         channels: the channels file; unset, messages go to the log.
         data_keys: seal personal data (`name:base64,index:base64`); unset, likewise.
+        environment: `production` starts with no key that was made under the data folder.
+        oidc_issuer: whose tokens count beside our own; unset, nobody's.
+        oidc_audience: whom such a token must be meant for.
+        oidc_jwks_url: where its keys are; unset, found through the issuer's discovery document.
+        oidc_role_claim: where the role stands in a token; dots lead into objects.
+        oidc_id_claim: where the person's id stands.
+        public_url: the address under which the world reaches the API, for links.
+        tracking_ttl: how long a customer's tracking link works.
+        rate_limit: how often one person may call; `_integration`: one system; `_failures`: how
+            often one address may come with tokens that do not count.
     """
 
     model_config = SettingsConfigDict(
@@ -66,6 +106,19 @@ class Settings(BaseSettings):
     signing_key: SecretStr | None = None
     data_keys: SecretStr | None = None
     codec_origins: Annotated[list[str], NoDecode, BeforeValidator(_words)] = []
+    environment: Annotated[Literal["development", "production"], BeforeValidator(_lower)] = (
+        "development"
+    )
+    oidc_issuer: Address | None = None
+    oidc_audience: str | None = None
+    oidc_jwks_url: Address | None = None
+    oidc_role_claim: str = "role"
+    oidc_id_claim: str = "sub"
+    public_url: Address | None = None
+    tracking_ttl: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(days=30)
+    rate_limit: Rate = "600/minute"
+    rate_limit_integration: Rate = "6000/minute"
+    rate_limit_failures: Rate = "60/minute"
 
     @model_validator(mode="after")
     def _know_our_own_pages(self) -> Self:
@@ -73,6 +126,11 @@ class Settings(BaseSettings):
             hosts = ("127.0.0.1", "localhost")
             self.codec_origins = [f"http://{host}:{self.temporal_ui_port}" for host in hosts]
         return self
+
+    @property
+    def in_production(self) -> bool:
+        """Whether keys of the data folder are out of the question."""
+        return self.environment == "production"
 
     @property
     def database(self) -> str:

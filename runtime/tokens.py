@@ -10,12 +10,14 @@ from pydantic import ValidationError
 
 from domain.values import Name, Value
 from domain.vocabulary import Role
-from runtime.keys import kept
+from runtime.keys import development_key
 from runtime.settings import Settings
 
 ISSUER = "aftersales"
 ALGORITHM = "HS256"
 SHORTEST_SECRET = 32
+TRACKING = "aftersales/tracking"
+"""What a tracking link's token is for: to follow one request as its customer."""
 
 
 class Scope(StrEnum):
@@ -59,16 +61,33 @@ class Principal(Value):
 
     @property
     def scopes(self) -> frozenset[Scope]:
-        """What they may do."""
-        return SCOPES[self.role]
+        """What they may do; a tracking link makes no further requests."""
+        return SCOPES[self.role] - ({Scope.create} if self.request else set())
 
 
 class TokenInvalid(Exception):
-    """The token is not one of ours; `expired` when it was."""
+    """The token does not count; `expired` when it once did."""
 
     def __init__(self, *, expired: bool = False) -> None:
         super().__init__("the token has expired" if expired else "the token is invalid")
         self.expired = expired
+
+
+class RoleUnclear(Exception):
+    """The token counts, but does not say which one of our roles its bearer acts in.
+
+    Attributes:
+        claim: where the role should stand.
+        roles: those of our roles that do stand there: none, or several.
+    """
+
+    def __init__(self, claim: str, roles: list[Role]) -> None:
+        super().__init__(f"the claim {claim} names {len(roles)} roles")
+        self.claim, self.roles = claim, roles
+
+
+class IdentityUnavailable(Exception):
+    """The issuer's keys are not known, and it does not answer."""
 
 
 class WeakSecret(Exception):
@@ -97,6 +116,8 @@ def mint(settings: Settings, role: Role, id: str, ttl: timedelta = timedelta(hou
 def verify(key: bytes, token: str) -> Principal:
     """Who the token speaks for, if it was signed with `key`.
 
+    A token made for some purpose (`aud`) is good for that one alone; tracking is the only one.
+
     Raises:
         TokenInvalid: it is not one of ours, or it has expired.
     """
@@ -106,13 +127,19 @@ def verify(key: bytes, token: str) -> Principal:
             key,
             algorithms=[ALGORITHM],
             issuer=ISSUER,
-            options={"require": ["exp", "iss", "role", "sub"]},
+            options={"require": ["exp", "iss", "role", "sub"], "verify_aud": False},
         )
-        return Principal(role=claims["role"], id=claims["sub"])
+        caller = Principal(role=claims["role"], id=claims["sub"], request=claims.get("request"))
     except jwt.ExpiredSignatureError:
         raise TokenInvalid(expired=True) from None
     except (jwt.InvalidTokenError, ValidationError):
         raise TokenInvalid from None
+    purpose = claims.get("aud")
+    if purpose != (TRACKING if caller.request else None):
+        raise TokenInvalid
+    if caller.request and caller.role is not Role.customer:
+        raise TokenInvalid
+    return caller
 
 
 def signing_key(settings: Settings) -> bytes:
@@ -120,10 +147,11 @@ def signing_key(settings: Settings) -> bytes:
 
     Raises:
         WeakSecret: `AFTERSALES_TOKEN_SECRET` has fewer than 32 bytes.
+        Trouble: it is missing in production.
     """
     secret = settings.token_secret.get_secret_value() if settings.token_secret else ""
     if not secret:
-        return kept(settings.data_dir / "keys" / "token.key", _fresh_secret).encode()
+        return development_key(settings, "token.key", _fresh_secret).encode()
     if len(secret.encode()) < SHORTEST_SECRET:
         raise WeakSecret(f"AFTERSALES_TOKEN_SECRET must have {SHORTEST_SECRET} bytes or more")
     return secret.encode()

@@ -72,13 +72,13 @@ async def running(
     preflight.working_days(preflight.policy(settings))
     delivery.channels(settings)
     delivery.templates(settings)
+    preflight.identity(settings)
     data = preflight.folder(settings)
     with preflight.alone_in(data):
         household = Household(data, say)
         household.clear_orphans()
         if fresh:
             preflight.clear(data)
-        preflight.secret(settings)
         binary = preflight.temporal_binary() if settings.temporal_address is None else None
         preflight.ports(settings)
         preflight.database(settings)
@@ -191,6 +191,8 @@ def _written(value: Any) -> str:
     """As `Settings` reads it back."""
     if isinstance(value, list):
         return ",".join(value)
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds()}s"
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 

@@ -49,7 +49,8 @@ class Caller:
         id: str | None = None,
     ) -> None:
         self.http, self.settings, self.role = http, settings, role
-        self.headers = {"Authorization": f"Bearer {mint(settings, role, id or f'{role}-1')}"}
+        self.id = id or f"{role}-1"
+        self.headers = {"Authorization": f"Bearer {mint(settings, role, self.id)}"}
 
     def acting_as(self, role: Role, id: str | None = None) -> "Caller":
         return Caller(self.http, self.settings, role, id)

@@ -59,6 +59,10 @@ def settings(temporal: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFac
         temporal_address=temporal.client.service_client.config.target_host,
         token_secret=SecretStr("s" * 40),
         data_keys=SecretStr(RING_TEXT),
+        # The tests call faster than people; how often one may call has a test of its own.
+        rate_limit="100000/second",
+        rate_limit_integration="100000/second",
+        rate_limit_failures="100000/second",
     )
 
 

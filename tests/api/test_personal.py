@@ -80,8 +80,8 @@ async def test_without_a_reason_nothing_is_shown(
         (Role.integration, "scope_missing"),
         (Role.analyst, "scope_missing"),
         (Role.auditor, "scope_missing"),
-        (Role.engineer, "personal_data_not_yours"),
-        (Role.customer, "personal_data_not_yours"),
+        (Role.engineer, "not_yours"),
+        (Role.customer, "not_yours"),
     ],
 )
 async def test_whoever_is_not_entitled_sees_nothing(

@@ -29,6 +29,7 @@ from domain.rules import PROMISES, Rule
 from domain.todo import DUTIES, Duty
 from domain.vocabulary import RequestType, Role, ServiceType, Stage, Urgency
 from runtime.settings import STANDARD_POLICY, Settings
+from runtime.tokens import SCOPES, Scope
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = {"en": ".md", "zh": ".zh-CN.md"}
@@ -39,6 +40,7 @@ PAGES = [
     "docs/events",
     "docs/notifications",
     "docs/personal-data",
+    "docs/security",
     "docs/tasks",
 ]
 POLICY: dict[str, Any] = tomllib.loads(STANDARD_POLICY.read_text(encoding="utf-8"))
@@ -230,6 +232,17 @@ def tasks_table(language: str) -> str:
     return table(head, rows)
 
 
+def scopes_table(language: str) -> str:
+    """Every role and what its tokens may be used for."""
+    zh = language == "zh"
+    head = ["角色", *Scope] if zh else ["role", *Scope]
+    rows = [
+        [f"`{role}` {role.zh}", *("✓" if scope in SCOPES[role] else "" for scope in Scope)]
+        for role in Role
+    ]
+    return table(head, rows)
+
+
 def promises(duty: Duty, language: str) -> str:
     if set(duty.rules) == set(Rule):
         return "任一超时的时效" if language == "zh" else "any that is broken"
@@ -371,6 +384,7 @@ TABLES: dict[str, tuple[str, Callable[[str], str]]] = {
     "events": ("docs/events", events_table),
     "messages": ("docs/notifications", messages_table),
     "tasks": ("docs/tasks", tasks_table),
+    "scopes": ("docs/security", scopes_table),
 }
 BLOCK = r"(?s)(?<=<!-- generated: {} -->\n).*?(?=\n<!-- end -->)"
 

@@ -56,6 +56,9 @@ def test_those_that_jumped_the_queue_come_first_then_the_next_due(some: Engine) 
         ({"due_before": START + timedelta(minutes=10)}, ""),
         ({"due_before": START + timedelta(minutes=10, seconds=1)}, "4123"),
         ({"stage": "closed"}, "6"),
+        ({"held_by": "E1"}, "5"),
+        ({"held_by": "E2"}, ""),
+        ({"held_by": "E1", "stage": "closed"}, ""),
     ],
 )
 def test_every_condition_must_hold(some: Engine, conditions: dict[str, Any], expected: str) -> None:
@@ -114,3 +117,9 @@ def test_forms_come_in_the_order_of_their_course_and_by_number_or_code(engine: E
     assert by_number is not None
     assert by_number.key == "AP/1"
     assert form(engine, FIRST, "AP20240520-009") is None
+
+
+def test_an_offer_to_answer_is_in_the_engineers_list(engine: Engine) -> None:
+    write_down(engine, written(given(number=FIRST).walked("offered")))
+    assert found(engine, held_by="E1") == "1"
+    assert found(engine, held_by="E2") == ""

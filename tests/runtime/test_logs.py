@@ -54,6 +54,16 @@ def test_personal_data_is_blanked_wherever_it_stands(written: StringIO) -> None:
     assert "ValueError" in text
 
 
+def test_no_line_shows_a_tracking_link(written: StringIO) -> None:
+    link = "/track/eyJhbGciOi.eyJpc3Mi.c2lnbmF0dXJl"
+    access = logging.getLogger("uvicorn.access")
+    access.warning('%s - "%s %s HTTP/%s" %d', "10.0.0.1", "GET", f"{link}?x=1", "1.1", 200)
+    structlog.get_logger("ours").error("call_failed", path=link, url=f"https://a.example{link}")
+    first, second = map(json.loads, written.getvalue().splitlines())
+    assert first["event"] == '10.0.0.1 - "GET /track/***?x=1 HTTP/1.1" 200'
+    assert (second["path"], second["url"]) == ("/track/***", "https://a.example/track/***")
+
+
 def test_our_own_names_are_left_alone(written: StringIO) -> None:
     structlog.get_logger("ours").info("CR20240520-001 WO20240520-001", took=1.5, count=13812345678)
     line = json.loads(written.getvalue())
