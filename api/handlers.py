@@ -5,13 +5,13 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.answers import tell
 from api.middleware import what_happened
 from api.problems import RETRY_SOON, Problem
+from api.services import RECORDS_TROUBLE
 from api.validation import field_errors
 
 log = structlog.get_logger("api")
@@ -25,9 +25,7 @@ def register(app: FastAPI) -> None:
         Problem: _problem,
         HTTPException: _framework,
         RequestValidationError: _parameters,
-        OperationalError: _database,
-        InterfaceError: _database,
-        TimeoutError: _database,
+        **dict.fromkeys(RECORDS_TROUBLE, _database),
     }.items():
         app.add_exception_handler(error, handler)
 

@@ -7,8 +7,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from api import shown
 from api.problems import KINDS, MEDIA_TYPE, TYPE_BASE, Problem
+from domain import shown
+from domain.cloud_events import BATCH, MOST_IN_A_BATCH, STRUCTURED, CloudEvent
 from domain.events import EVENTS
 from domain.intake import NewRequest
 from workflows.messages import MOST_EVENTS_AT_ONCE
@@ -59,6 +60,17 @@ _RESPONDED = {
     "occurred_at": "2026-05-20T09:03:00+08:00",
     "actor": {"role": "agent", "id": "A-07"},
     "note": "已致电客户确认故障现象",
+}
+_CLOUD_EVENT: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "6f2d1f1e-3c47-4d0a-9c39-0f6f5f3f7a10",
+    "source": "https://crm.example.com",
+    "type": "responded",
+    "subject": "CR20260520-001",
+    "time": "2026-05-20T09:03:00+08:00",
+    "actorrole": "agent",
+    "actorid": "A-07",
+    "data": {"note": "已致电客户确认故障现象"},
 }
 _PLAN_TOLD = {"type": "plan_told", "plan": "明日上门检测外机，必要时更换压缩机电容"}
 
@@ -178,6 +190,55 @@ REPORT = operation(
         several=[_RESPONDED, _PLAN_TOLD],
     ),
 )
+SEND = operation(
+    "sendEvents",
+    "Leave events from another system, as CloudEvents",
+    {202: ("What became of each event, in order", shown.ShownOutcomes)},
+    (*AUTH, *BODY, "some_not_left", *ANY),
+    openapi_extra={
+        "parameters": [
+            {
+                "in": "header",
+                "name": f"ce-{name}",
+                "required": False,
+                "schema": {"type": "string"},
+                "description": f"In binary mode: the event's {name}.",
+                "example": example,
+            }
+            for name, example in {
+                "specversion": "1.0",
+                "id": _RESPONDED["id"],
+                "source": "https://crm.example.com",
+                "type": "responded",
+                "subject": "CR20260520-001",
+                "time": "2026-05-20T09:03:00+08:00",
+                "actorrole": "agent",
+                "actorid": "A-07",
+            }.items()
+        ],
+        "requestBody": {
+            "required": False,
+            "content": {
+                STRUCTURED: {
+                    "schema": {"$ref": _REF + "CloudEvent"},
+                    "examples": {"one": {"value": _CLOUD_EVENT}},
+                },
+                BATCH: {
+                    "schema": {
+                        "type": "array",
+                        "items": {"$ref": _REF + "CloudEvent"},
+                        "maxItems": MOST_IN_A_BATCH,
+                    },
+                    "examples": {"several": {"value": [_CLOUD_EVENT]}},
+                },
+                "application/json": {
+                    "schema": {"type": "object"},
+                    "examples": {"binary": {"value": _CLOUD_EVENT["data"]}},
+                },
+            },
+        },
+    },
+)
 REPORT["responses"][200]["content"] = {
     "application/json": {
         "schema": {"oneOf": [{"$ref": _REF + "ServiceRequest"}, {"$ref": _REF + "ShownResults"}]}
@@ -237,6 +298,11 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
             "items": {"type": "string"},
             "description": "The ids to repeat the call with",
         },
+        "results": {
+            "type": "array",
+            "items": {"$ref": _REF + "ShownOutcome"},
+            "description": "What became of each event",
+        },
     },
     "additionalProperties": True,
 }
@@ -265,7 +331,7 @@ def complete(app: FastAPI) -> None:
 
 
 def _schemas() -> dict[str, Any]:
-    bodies: list[type[BaseModel]] = [NewRequest, *EVENTS.values()]
+    bodies: list[type[BaseModel]] = [NewRequest, CloudEvent, *EVENTS.values()]
     taken: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (model, "validation") for model in bodies
     ]
