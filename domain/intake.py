@@ -1,7 +1,7 @@
 """The body of a new request, and the brief of it that the workflow carries (no personal data)."""
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -133,6 +133,10 @@ class Brief(Value):
         earlier: the customer's earlier requests on this product; repeat_fault: one was a repair
             of the same product within 90 days.
         prices: the price list, by item.
+        edition: which reading of the rules the request lives by. 2: events left without waiting
+            are taken in the order in which they happened, and one that only a step back would
+            allow waits for it.
+        settling: how long such an event waits, after the last one was heard, for those it overtook.
     """
 
     number: Name
@@ -153,3 +157,9 @@ class Brief(Value):
     policy: Policy
     calendar: Calendar = Calendar()
     prices: dict[str, Money] = {}
+    edition: int = 1
+    settling: timedelta = timedelta(seconds=5)
+
+
+EDITION = 2
+"""The edition of new requests; running ones keep theirs."""

@@ -19,7 +19,7 @@ from sqlmodel import Session, col, select
 
 from domain.calendars import Calendar
 from domain.forms import TITLES
-from domain.intake import Brief, KnownProduct, MaskedCustomer, NewRequest
+from domain.intake import EDITION, Brief, KnownProduct, MaskedCustomer, NewRequest
 from domain.intake import Customer as GivenCustomer
 from domain.masking import mask_address, mask_email, mask_name, mask_phone
 from domain.numbering import Prefix
@@ -313,6 +313,7 @@ def _brief(
         policy=policy,
         calendar=calendar,
         prices=prices,
+        edition=EDITION,
     )
 
 

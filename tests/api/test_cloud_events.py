@@ -159,7 +159,7 @@ async def test_any_other_id_counts_together_with_its_source(caller: Caller) -> N
 async def test_a_closed_request_knows_what_it_took(caller: Caller) -> None:
     number = await caller.takes_in(type="consultation")
     answered = cloud("answered", number, data={"answer": "请清洗滤网"})
-    scores = {"scores": dict.fromkeys(SCORES, 5), "channel": "phone"}
+    scores: Json = {"scores": dict.fromkeys(SCORES, 5), "channel": "phone"}
     surveyed = cloud("surveyed", number, data=scores)
     await results(caller, answered)
     await caller.brings(number, {**event("surveyed", **scores), "id": surveyed["id"]})
