@@ -97,6 +97,16 @@ async def test_the_lines_in_the_readme_do_what_they_say(
     assert said.getvalue() == "dispatch\n"
 
 
+@pytest.mark.parametrize("page", ["integration.md", "integration.zh-CN.md"])
+async def test_the_lines_in_the_documents_run(page: str, address: str, token: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    run = code.replace("http://127.0.0.1:8000", address)
+    told: dict[str, Any] = {"TOKEN": token}
+    await asyncio.to_thread(exec, run, told)
+    assert [each.status for each in told["results"]] == ["refused"]
+
+
 async def test_both_clients_have_the_same_names() -> None:
     names = [{n for n in vars(each) if n[0] != "_"} for each in (Aftersales, AsyncAftersales)]
     assert names[0] == names[1]

@@ -1,7 +1,10 @@
 """Events from other systems, as CloudEvents: modes, identity, and an answer for each."""
 
 import json
+import re
+import shlex
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -278,3 +281,23 @@ async def test_the_door_is_locked(caller: Caller) -> None:
     assert (await caller.http.post("/v1/events", json=sent, headers=headers)).status_code == 401
     analyst = caller.acting_as(Role.analyst)
     assert (await analyst.post("/v1/events", sent, headers)).status_code == 403
+
+
+@pytest.mark.parametrize("page", ["integration.md", "integration.zh-CN.md"])
+async def test_the_examples_of_the_documents_work(caller: Caller, page: str) -> None:
+    number = await caller.takes_in()
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    said = []
+    for line in re.findall(r"^curl .*", text, re.M):
+        told = line.replace("$NUMBER", number).replace("$URL", "").replace("$TOKEN", "…")
+        _, _, path, *rest = shlex.split(told)
+        given = list(zip(rest[::2], rest[1::2], strict=True))
+        headers = dict(value.split(": ", 1) for flag, value in given if flag == "-H")
+        (content,) = (value for flag, value in given if flag == "-d")
+        sent = headers | caller.headers
+        answer = await caller.http.post(path, content=content.encode(), headers=sent)
+        assert answer.status_code == 202, answer.text
+        said += [each["status"] for each in answer.json()["results"]]
+    assert said == ["accepted"] * 3 + ["refused"]
+    shown = await after(caller, number)
+    assert (shown["stage"], shown["event_count"]) == ("dispatch", 4)
