@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from api.examples import Sampler
 from api.problems import KINDS, MEDIA_TYPE, TYPE_BASE, Problem
 from domain import shown
 from domain.cloud_events import BATCH, MOST_IN_A_BATCH, STRUCTURED, CloudEvent
@@ -34,6 +35,9 @@ ABOUT: dict[str, Any] = {
 AUTH = ("token_missing", "token_invalid", "token_expired", "scope_missing")
 BODY = ("body_too_large", "unsupported_media_type", "invalid_json", "validation_failed")
 ANY = ("internal_error", "records_unavailable")
+ANYWHERE = ("not_found", "method_not_allowed")
+"""What a caller meets who calls no operation."""
+
 _REF = "#/components/schemas/"
 
 ANSWERS: list[type[BaseModel]] = [shown.ServiceRequest, shown.ShownResults]
@@ -256,11 +260,13 @@ CLOCKS = _detail("getClocks", "Every promise and how it stands", shown.ShownCloc
 OBLIGATIONS = _detail("getObligations", "What happens if nobody acts", shown.ShownObligations)
 FORMS = _detail("getForms", "Every form, in the order of the course", shown.ShownForms)
 FORM = _detail("getForm", "One form, by number or code", shown.ShownForm, "form_not_found")
-LIVE = operation("getLiveness", "Whether this process lives", {200: ("It lives", None)}, ())
+LIVE = operation(
+    "getLiveness", "Whether this process lives", {200: ("It lives", shown.ShownLiveness)}, ()
+)
 READY = operation(
     "getReadiness",
     "Whether database, Temporal and a worker are there",
-    {200: ("All are there", None)},
+    {200: ("All are there", shown.ShownReadiness)},
     ("not_ready",),
 )
 
@@ -324,6 +330,8 @@ def complete(app: FastAPI) -> None:
             _drop_the_frameworks_422(document)
             components = document.setdefault("components", {})
             components["schemas"] = _schemas()
+            components["responses"] = {code: _alone(code) for code in ANYWHERE}
+            _show_an_example_of_every_answer(document)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -353,6 +361,24 @@ def _schemas() -> dict[str, Any]:
     }
     schemas["Problem"] = _PROBLEM_SCHEMA
     return dict(sorted(schemas.items()))
+
+
+def _alone(code: str) -> dict[str, Any]:
+    """A problem that belongs to no operation."""
+    response = _problem_response()
+    response["content"][MEDIA_TYPE]["examples"][code] = _example(code)
+    return {"description": KINDS[code].title[0], **response}
+
+
+def _show_an_example_of_every_answer(document: dict[str, Any]) -> None:
+    sampler = Sampler(document["components"]["schemas"])
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                answer = response.get("content", {}).get("application/json")
+                told = answer is None or "example" in answer or "examples" in answer
+                if status.startswith("2") and not told:
+                    answer["example"] = sampler.sample(answer.get("schema", {}))
 
 
 def _drop_the_frameworks_422(document: dict[str, Any]) -> None:

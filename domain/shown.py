@@ -276,3 +276,16 @@ class ShownObligations(State):
     """Obligations in the order in which they fire, broken ones first."""
 
     items: list[ShownObligation]
+
+
+class ShownLiveness(State):
+    """The process lives."""
+
+    status: Literal["alive"]
+
+
+class ShownReadiness(State):
+    """Database, Temporal and a worker are there."""
+
+    status: Literal["ready"]
+    checks: dict[str, Literal["ok"]]
