@@ -19,7 +19,7 @@ from api.problems import RETRY_SOON, FieldError, Problem
 from api.services import Served
 from api.validation import details, field_errors
 from domain.cloud_events import BATCH, MOST_IN_A_BATCH, STRUCTURED, CloudEvent
-from domain.shown import ShownOutcome, ShownOutcomes
+from domain.shown import ShownFault, ShownOutcome, ShownOutcomes
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
@@ -52,10 +52,10 @@ async def send_events(services: Served, caller: Reporter, call: Request) -> Resp
     language = reader_language(call)
     results = [_shown(e, each, language) for e, each in zip(envelopes, left, strict=True)]
     if any(each.status == "unavailable" for each in left):
-        told = [result.model_dump(mode="json", exclude_none=True) for result in results]
+        told = [result.model_dump(mode="json", exclude_unset=True) for result in results]
         raise Problem("some_not_left", headers=RETRY_SOON, results=told)
     answer = ShownOutcomes(results=results)
-    return JSONResponse(answer.model_dump(mode="json", exclude_none=True), status_code=202)
+    return JSONResponse(answer.model_dump(mode="json", exclude_unset=True), status_code=202)
 
 
 async def _envelopes(call: Request) -> list[Any]:
@@ -142,15 +142,16 @@ def _wrong(field: str, message: tuple[str, str]) -> Problem:
 
 def _shown(envelope: Any, left: Left, language: Language) -> ShownOutcome:
     told = envelope if isinstance(envelope, dict) else {}
-    said = left.problem.body(language, "", "") if left.problem else {}
-    return ShownOutcome(
-        id=_echo(told.get("id")),
-        status=left.status,
-        subject=_echo(told.get("subject")),
-        code=said.get("code"),
-        reason=said.get("detail"),
-        errors=said.get("errors"),
+    outcome = ShownOutcome(
+        id=_echo(told.get("id")), status=left.status, subject=_echo(told.get("subject"))
     )
+    if left.problem is None:
+        return outcome
+    said = left.problem.body(language, "", "")
+    why = {"code": said["code"], "reason": said["detail"]}
+    if "errors" in said:
+        why["errors"] = [ShownFault(**error) for error in said["errors"]]
+    return outcome.model_copy(update=why)
 
 
 def _echo(value: Any) -> str | None:
