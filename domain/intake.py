@@ -136,7 +136,8 @@ class Brief(Value):
         edition: which reading of the rules the request lives by. 2: events left without waiting
             are taken in the order in which they happened, and one that only a step back would
             allow waits for it.
-        settling: how long such an event waits, after the last one was heard, for those it overtook.
+        settling: how long such an event waits, after the last one was heard, for those it
+            overtook; three times as long once some are seen to have come out of order.
     """
 
     number: Name

@@ -196,7 +196,7 @@ class ServiceRequest(State):
         timed = event.occurred_at is not None
         if self.brief.edition >= 2 and timed and self._may_wait and not self.is_closed:
             self.parked.append(Parked(event=cast(Event, event), since=now))
-            self.settles_at = now + self.brief.settling
+            self.settles_at = now + self.brief.settling * (3 if self._out_of_order else 1)
             return []
         try:
             return self.apply(event, now)
@@ -606,6 +606,12 @@ class ServiceRequest(State):
         if len(self.seen) < self.policy.limits.events:
             self.seen[str(event.id)] = Refusal(code=refused.code, facts=refused.facts)
         self.note("refused", event.name, at, event, code=refused.code, reason=refused.reason)
+
+    @property
+    def _out_of_order(self) -> bool:
+        """Some of those who wait overtook others: more may be on their way."""
+        happened = [parked.event.occurred_at or EARLIEST for parked in self.parked]
+        return happened != sorted(happened)
 
     @property
     def _may_wait(self) -> bool:

@@ -153,8 +153,8 @@ async def test_a_storm_ends_as_the_calm(
     async def sends(http: httpx.AsyncClient) -> None:
         one = Caller(http, settings, Role.integration)
         while queue:
-            sent = [queue.pop() for _ in range(min(len(queue), 20))]
-            if len(queue) % 80:
+            sent = [queue.pop() for _ in range(min(len(queue), 40))]
+            if len(queue) % 200:
                 answers = [await one.post("/v1/events", sent, batch)]
             else:
                 structured = {"Content-Type": STRUCTURED}
