@@ -8,7 +8,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import (
+    asyncapi,
     audit,
+    cloud_events,
     codec,
     details,
     events,
@@ -65,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in (
         requests,
         events,
+        cloud_events,
         details,
         tasks,
         personal,
@@ -72,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         notifications,
         audit,
         codec,
+        asyncapi,
         health,
     ):
         app.include_router(module.router)

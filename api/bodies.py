@@ -20,8 +20,8 @@ async def json_body(request: Request) -> Any:
     Raises:
         Problem: `body_too_large`, `unsupported_media_type` or `invalid_json`.
     """
-    raw = await _bounded(request)
-    if not _is_json(request.headers.get("content-type")):
+    raw = await bounded(request)
+    if not is_json(request.headers.get("content-type")):
         raise Problem("unsupported_media_type", headers={"Accept-Post": "application/json"})
     return parse(raw)
 
@@ -69,29 +69,41 @@ def parse(raw: bytes) -> Any:
     return data
 
 
-async def _bounded(request: Request) -> bytes:
+async def bounded(request: Request, most: int = MOST_BYTES) -> bytes:
+    """The body, of `most` bytes at most.
+
+    Raises:
+        Problem: `body_too_large`.
+    """
+    patience = max(PATIENCE, 2 * most)
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > PATIENCE:
-        raise _too_large()
+    if declared.isdecimal() and int(declared) > patience:
+        raise _too_large(most)
     body, size = bytearray(), 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > PATIENCE:
-            raise _too_large()
-        if size <= MOST_BYTES:
+        if size > patience:
+            raise _too_large(most)
+        if size <= most:
             body += chunk
-    if size > MOST_BYTES:
-        raise _too_large()
+    if size > most:
+        raise _too_large(most)
     return bytes(body)
 
 
-def _too_large() -> Problem:
-    return Problem("body_too_large", facts={"limit": str(MOST_BYTES)}, limit=MOST_BYTES)
+def media_type(content_type: str | None) -> str:
+    """The media type without its parameters; JSON where none is named."""
+    return (content_type or "application/json").partition(";")[0].strip().lower()
 
 
-def _is_json(content_type: str | None) -> bool:
-    media_type = (content_type or "application/json").partition(";")[0].strip().lower()
-    return media_type == "application/json" or media_type.endswith("+json")
+def is_json(content_type: str | None) -> bool:
+    """Whether the content is JSON, by its type."""
+    named = media_type(content_type)
+    return named == "application/json" or named.endswith("+json")
+
+
+def _too_large(most: int) -> Problem:
+    return Problem("body_too_large", facts={"limit": str(most)}, limit=most)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -5,7 +5,6 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -13,6 +12,7 @@ from api.answers import tell
 from api.methods import methods_at
 from api.middleware import what_happened
 from api.problems import RETRY_SOON, Problem
+from api.services import RECORDS_TROUBLE
 from api.validation import field_errors
 from records.sealing import Unsealable
 
@@ -27,9 +27,7 @@ def register(app: FastAPI) -> None:
         Problem: _problem,
         HTTPException: _framework,
         RequestValidationError: _parameters,
-        OperationalError: _database,
-        InterfaceError: _database,
-        TimeoutError: _database,
+        **dict.fromkeys(RECORDS_TROUBLE, _database),
         Unsealable: _sealed,
     }.items():
         app.add_exception_handler(error, handler)

@@ -7,8 +7,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from api import shown
+from api.examples import Sampler
 from api.problems import KINDS, MEDIA_TYPE, TYPE_BASE, Problem
+from domain import shown
+from domain.cloud_events import BATCH, MOST_IN_A_BATCH, STRUCTURED, CloudEvent
 from domain.events import EVENTS
 from domain.intake import NewRequest
 from workflows.messages import MOST_EVENTS_AT_ONCE
@@ -48,6 +50,9 @@ AUTH = (
 )
 BODY = ("body_too_large", "unsupported_media_type", "invalid_json", "validation_failed")
 ANY = ("internal_error", "records_unavailable")
+ANYWHERE = ("not_found", "method_not_allowed")
+"""What a caller meets who calls no operation."""
+
 _REF = "#/components/schemas/"
 
 ANSWERS: list[type[BaseModel]] = [shown.ServiceRequest, shown.ShownResults]
@@ -74,6 +79,17 @@ _RESPONDED = {
     "occurred_at": "2026-05-20T09:03:00+08:00",
     "actor": {"role": "agent", "id": "A-07"},
     "note": "已致电客户确认故障现象",
+}
+_CLOUD_EVENT: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "6f2d1f1e-3c47-4d0a-9c39-0f6f5f3f7a10",
+    "source": "https://crm.example.com",
+    "type": "responded",
+    "subject": "CR20260520-001",
+    "time": "2026-05-20T09:03:00+08:00",
+    "actorrole": "agent",
+    "actorid": "A-07",
+    "data": {"note": "已致电客户确认故障现象"},
 }
 _PLAN_TOLD = {"type": "plan_told", "plan": "明日上门检测外机，必要时更换压缩机电容"}
 
@@ -208,6 +224,55 @@ REPORT = operation(
         several=[_RESPONDED, _PLAN_TOLD],
     ),
 )
+SEND = operation(
+    "sendEvents",
+    "Leave events from another system, as CloudEvents",
+    {202: ("What became of each event, in order", shown.ShownOutcomes)},
+    (*AUTH, *BODY, "some_not_left", *ANY),
+    openapi_extra={
+        "parameters": [
+            {
+                "in": "header",
+                "name": f"ce-{name}",
+                "required": False,
+                "schema": {"type": "string"},
+                "description": f"In binary mode: the event's {name}.",
+                "example": example,
+            }
+            for name, example in {
+                "specversion": "1.0",
+                "id": _RESPONDED["id"],
+                "source": "https://crm.example.com",
+                "type": "responded",
+                "subject": "CR20260520-001",
+                "time": "2026-05-20T09:03:00+08:00",
+                "actorrole": "agent",
+                "actorid": "A-07",
+            }.items()
+        ],
+        "requestBody": {
+            "required": False,
+            "content": {
+                STRUCTURED: {
+                    "schema": {"$ref": _REF + "CloudEvent"},
+                    "examples": {"one": {"value": _CLOUD_EVENT}},
+                },
+                BATCH: {
+                    "schema": {
+                        "type": "array",
+                        "items": {"$ref": _REF + "CloudEvent"},
+                        "maxItems": MOST_IN_A_BATCH,
+                    },
+                    "examples": {"several": {"value": [_CLOUD_EVENT]}},
+                },
+                "application/json": {
+                    "schema": {"type": "object"},
+                    "examples": {"binary": {"value": _CLOUD_EVENT["data"]}},
+                },
+            },
+        },
+    },
+)
 REPORT["responses"][200]["content"] = {
     "application/json": {
         "schema": {"oneOf": [{"$ref": _REF + "ServiceRequest"}, {"$ref": _REF + "ShownResults"}]}
@@ -287,11 +352,13 @@ REASSIGN = _on_task(
         off_shift={"to": "A-08", "reason": "下班交接"},
     ),
 )
-LIVE = operation("getLiveness", "Whether this process lives", {200: ("It lives", None)}, ())
+LIVE = operation(
+    "getLiveness", "Whether this process lives", {200: ("It lives", shown.ShownLiveness)}, ()
+)
 READY = operation(
     "getReadiness",
     "Whether database, Temporal and a worker are there",
-    {200: ("All are there", None)},
+    {200: ("All are there", shown.ShownReadiness)},
     ("not_ready",),
 )
 
@@ -368,6 +435,11 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
             "items": {"type": "string"},
             "description": "The ids to repeat the call with",
         },
+        "results": {
+            "type": "array",
+            "items": {"$ref": _REF + "ShownOutcome"},
+            "description": "What became of each event",
+        },
     },
     "additionalProperties": True,
 }
@@ -389,6 +461,8 @@ def complete(app: FastAPI) -> None:
             _drop_the_frameworks_422(document)
             components = document.setdefault("components", {})
             components["schemas"] = _schemas()
+            components["responses"] = {code: _alone(code) for code in ANYWHERE}
+            _show_an_example_of_every_answer(document)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -396,7 +470,7 @@ def complete(app: FastAPI) -> None:
 
 
 def _schemas() -> dict[str, Any]:
-    bodies: list[type[BaseModel]] = [NewRequest, *EVENTS.values()]
+    bodies: list[type[BaseModel]] = [NewRequest, CloudEvent, *EVENTS.values()]
     taken: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (model, "validation") for model in bodies
     ]
@@ -418,6 +492,24 @@ def _schemas() -> dict[str, Any]:
     }
     schemas["Problem"] = _PROBLEM_SCHEMA
     return dict(sorted(schemas.items()))
+
+
+def _alone(code: str) -> dict[str, Any]:
+    """A problem that belongs to no operation."""
+    response = _problem_response()
+    response["content"][MEDIA_TYPE]["examples"][code] = _example(code)
+    return {"description": KINDS[code].title[0], **response}
+
+
+def _show_an_example_of_every_answer(document: dict[str, Any]) -> None:
+    sampler = Sampler(document["components"]["schemas"])
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                answer = response.get("content", {}).get("application/json")
+                told = answer is None or "example" in answer or "examples" in answer
+                if status.startswith("2") and not told:
+                    answer["example"] = sampler.sample(answer.get("schema", {}))
 
 
 def _drop_the_frameworks_422(document: dict[str, Any]) -> None:

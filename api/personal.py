@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
-from api import openapi, shown
+from api import openapi
 from api.access import Auditor, Entitled, RequestReader, entitled_to
 from api.answers import request_id
 from api.bodies import JsonBody
@@ -16,6 +16,7 @@ from api.problems import FieldError, Problem
 from api.reading import recorded
 from api.services import Served, Services, now
 from api.validation import field_errors
+from domain import shown
 from domain.intake import Phone
 from domain.masking import HIDDEN
 from domain.request import ServiceRequest

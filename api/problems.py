@@ -204,7 +204,7 @@ KINDS: dict[str, Kind] = {
     "unsupported_media_type": Kind(
         415,
         ("Unsupported media type", "不支持的媒体类型"),
-        ("Send application/json.", "请使用 application/json。"),
+        ("Send JSON; see Accept-Post.", "请使用 JSON，参见 Accept-Post 头。"),
     ),
     "invalid_json": Kind(
         422,
@@ -267,6 +267,15 @@ KINDS: dict[str, Kind] = {
         (
             "The identity provider does not answer, so the token cannot be judged; try again soon.",
             "身份提供方没有应答，暂时无法校验令牌，请稍后重试。",
+        ),
+    ),
+    "some_not_left": Kind(
+        503,
+        ("Some events not left", "部分事件未能提交"),
+        (
+            "Events with the status unavailable could not be left; send just those again, with the "
+            "same ids.",
+            "状态为 unavailable 的事件未能提交，请使用相同的 id 只重发这些事件。",
         ),
     ),
     "no_worker": Kind(

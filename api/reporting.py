@@ -115,8 +115,11 @@ async def submit_all(
     return sent or [EventResult(id=str(event.id), status="applied") for event in events]
 
 
-async def record(services: Services, number: str, events: Sequence[BaseEvent]) -> None:
+async def record(services: Services, number: str, events: Sequence[BaseEvent]) -> bool:
     """Leave events with Temporal, which loses none, whether or not a worker is there.
+
+    Returns:
+        Whether they are known to have been taken before; an open request is not asked.
 
     Raises:
         Problem: Temporal does not answer, there is no such request, or it is closed.
@@ -128,10 +131,13 @@ async def record(services: Services, number: str, events: Sequence[BaseEvent]) -
         return True
 
     try:
-        await _deliver(services, number, events, send, waits=False)
+        # None: Temporal did not answer, yet the records show that each of them was applied.
+        return await _deliver(services, number, events, send, waits=False) is None
     except _Closed as closed:
-        if any(str(event.id) not in closed.request.seen for event in events):
+        said = [_what_a_closed_one_says(closed.request, event) for event in events]
+        if any(result.status != "repeated" for result in said):
             raise Problem("request_closed", allowed_events=[], stage=Stage.closed.value) from None
+        return True
 
 
 def reason(code: str, facts: dict[str, str], otherwise: str | None = None) -> Text:

@@ -9,6 +9,8 @@ from typing import Annotated, Concatenate, NamedTuple, ParamSpec, TypeVar
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -22,6 +24,10 @@ from runtime.temporal import connect
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+RECORDS_TROUBLE = (OperationalError, InterfaceError, PoolTimeout)
+"""What the database raises when it does not answer."""
 
 
 class Services(NamedTuple):

@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 
-from api import openapi, reporting, shown
+from api import openapi, reporting
 from api.access import Reader, as_reported_by, needs
 from api.bodies import JsonBody, OptionalJsonBody
 from api.filters import Filters
 from api.problems import FieldError, Problem
 from api.services import Served, Services, now
 from api.validation import parsed
+from domain import shown
 from domain.events import BaseEvent, TaskClaimed, TaskReassigned, TaskReleased
 from domain.state import Person
 from domain.todo import DUTIES, is_task, number_of

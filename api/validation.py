@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.language import Text
 from api.problems import FieldError, Problem
+from domain.cloud_events import CloudEvent
 from domain.events import EVENTS, BaseEvent, parse_event
 from domain.intake import NewRequest
 from workflows.messages import MOST_EVENTS_AT_ONCE
@@ -58,6 +59,7 @@ _CHINESE: dict[str, str] = {
 
 _OUR_CHINESE: dict[str, str] = {
     "window_end must be after window_start": "预约结束时间必须晚于开始时间",
+    "give actorrole and actorid, or neither": "actorrole 与 actorid 须同时填写或同时留空",
     "give urgency or request_type, or both": "请填写 urgency 或 request_type",
     "time must lie between the years 2000 and 2100": "时间必须在2000年至2100年之间",
     "text must not contain control characters": "文本不得包含控制字符",
@@ -105,7 +107,7 @@ def parsed(model: type[M], body: Any) -> M:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise Problem("validation_failed", errors=field_errors(_details(error))) from None
+        raise Problem("validation_failed", errors=field_errors(details(error))) from None
 
 
 def reported(body: Any) -> Reported:
@@ -121,9 +123,28 @@ def reported(body: Any) -> Reported:
     return Reported(_read(body, [(i,) for i in range(len(body))]), as_list=True)
 
 
-def field_errors(details: Iterable[Any], at: Sequence[str | int] = ()) -> list[FieldError]:
+def relayed(envelope: CloudEvent) -> BaseEvent:
+    """The event in a CloudEvent.
+
+    Raises:
+        Problem: `unknown_event_type`, or `validation_failed` naming the attribute or the field of
+            `data`.
+    """
+    if envelope.name not in EVENTS:
+        errors = [FieldError("/type", _KNOWN_TYPES)]
+        raise Problem("unknown_event_type", errors=errors, known_types=list(EVENTS))
+    try:
+        event: BaseEvent = parse_event(envelope.event)
+    except ValidationError as error:
+        # The first step of the location is the event's type, which is no field.
+        found = ({**each, "loc": each["loc"][1:]} for each in details(error))
+        raise Problem("validation_failed", errors=field_errors(found, at=["data"])) from None
+    return event
+
+
+def field_errors(found: Iterable[Any], at: Sequence[str | int] = ()) -> list[FieldError]:
     """What pydantic found wrong, by JSON pointer, in both languages."""
-    return [FieldError(_pointer([*at, *each["loc"]]), _message(each)) for each in details]
+    return [FieldError(_pointer([*at, *each["loc"]]), _message(each)) for each in found]
 
 
 def _read(items: list[Any], places: list[tuple[int, ...]]) -> list[BaseEvent]:
@@ -137,13 +158,13 @@ def _read(items: list[Any], places: list[tuple[int, ...]]) -> list[BaseEvent]:
         try:
             events.append(parse_event(item))
         except ValidationError as error:
-            details = _details(error)
-            if details[0]["type"] in _UNKNOWN_TYPE:
+            found = details(error)
+            if found[0]["type"] in _UNKNOWN_TYPE:
                 unknown_type = True
                 errors.append(FieldError(_pointer([*place, "type"]), _KNOWN_TYPES))
             else:
                 # The first step of the location is the event's type, which is no field.
-                errors += field_errors(({**d, "loc": d["loc"][1:]} for d in details), place)
+                errors += field_errors(({**d, "loc": d["loc"][1:]} for d in found), place)
     if unknown_type:
         raise Problem("unknown_event_type", errors=errors, known_types=list(EVENTS))
     if errors:
@@ -151,7 +172,8 @@ def _read(items: list[Any], places: list[tuple[int, ...]]) -> list[BaseEvent]:
     return events
 
 
-def _details(error: ValidationError) -> list[Any]:
+def details(error: ValidationError) -> list[Any]:
+    """What pydantic found wrong, without the values."""
     return list(error.errors(include_input=False, include_url=False))
 
 

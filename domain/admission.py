@@ -116,14 +116,22 @@ def _possible(request: ServiceRequest, name: str, at: datetime | None = None) ->
         raise Refused("request_closed")
     if request.stage not in admission.stages:
         ahead = max(map(ORDER.index, admission.stages)) > ORDER.index(request.stage)
+        later = ahead or lies_behind(request, name)
         stages = ", ".join(s for s in ORDER if s in admission.stages)
-        raise Refused("wrong_stage", later=ahead, event=name, stage=request.stage, stages=stages)
+        raise Refused("wrong_stage", later=later, event=name, stage=request.stage, stages=stages)
     if request.hold is not None and not admission.while_held and not request.hold.is_over(at):
         raise Refused("on_hold", later=True, event=name)
     if name in REPEATABLE:
         _has_room(request)
     if admission.guard is not None:
         admission.guard(request)
+
+
+def lies_behind(request: ServiceRequest, name: str) -> bool:
+    """Whether only a step back would allow this type of event."""
+    if request.brief.edition < 2 or request.stage in ADMISSIONS[name].stages:
+        return False
+    return not COMES_BACK_TO.get(request.stage, frozenset()).isdisjoint(ADMISSIONS[name].stages)
 
 
 def _has_room(request: ServiceRequest) -> None:
@@ -363,6 +371,11 @@ def _in(*stages: Stage) -> frozenset[Stage]:
 
 
 SERVICE = _in(Stage.service)
+COMES_BACK_TO = {
+    Stage.appointment: _in(Stage.dispatch),
+    Stage.service: _in(Stage.dispatch, Stage.appointment),
+}
+"""Where a request may step back to: it is reassigned, or its appointment falls away."""
 
 ADMISSIONS: dict[str, Admission] = {
     "responded": Admission(_in(Stage.response), _not_yet_responded),

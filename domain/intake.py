@@ -1,7 +1,7 @@
 """The body of a new request, and the brief of it that the workflow carries (no personal data)."""
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -130,7 +130,9 @@ EDITION = 2
 It goes up when the rules of the domain change in a way that a request already running must not
 notice: its history has to replay as it happened. What changed:
 
-2. A change of ladder is kept on the clock, and who was told before is not told again.
+2. A change of ladder is kept on the clock, and who was told before is not told again. Events left
+   without waiting are taken in the order in which they happened, and one that only a step back
+   would allow waits for it.
 """
 
 
@@ -143,7 +145,9 @@ class Brief(Value):
         earlier: the customer's earlier requests on this product; repeat_fault: one was a repair
             of the same product within 90 days.
         prices: the price list, by item.
-        edition: which rules of the domain it lives under; see `EDITION`.
+        edition: which reading of the rules the request lives by; see `EDITION`.
+        settling: how long an event left without waiting rests, after the last one was heard, for
+            those it overtook; three times as long once some are seen to have come out of order.
     """
 
     number: Name
@@ -165,3 +169,4 @@ class Brief(Value):
     calendar: Calendar = Calendar()
     prices: dict[str, Money] = {}
     edition: int = 1
+    settling: timedelta = timedelta(seconds=5)

@@ -145,6 +145,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "The event came before its turn and its turn did not come in time ({why}).",
         "事件提前到达，等待期内未轮到（{why}）。",
     ),
+    "overtaken": (
+        "It happened before what has been recorded since, and has no place there any more.",
+        "该事件发生在其后已记录的进展之前，已无法补录。",
+    ),
     "too_many_events": (
         "The request already holds {count} events; only what brings it nearer to its end is taken.",
         "该请求已记录{count}个事件，只接收推进处理的事件。",

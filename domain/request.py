@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, cast
 
 from . import todo, transitions
-from .admission import allowed_now, check
+from .admission import allowed_now, check, lies_behind
 from .clocks import Clock, ClockEvent, Kind, Threshold
 from .effects import Effect, Entry, Tell
 from .events import ASIDE, PROCESS_ORDER, BaseEvent, Event
@@ -49,6 +49,8 @@ from .vocabulary import (
     WorkOrderStatus,
 )
 
+SETTLING = "events left"
+
 
 class Due(NamedTuple):
     """Something that will happen by itself: when, what (`accept: breached`), and to what."""
@@ -83,6 +85,7 @@ class ServiceRequest(State):
         held_before: the holds that are over.
         outside_allowed: the work may be given to an outside provider at our cost.
         claims: who has which open task, by the task's id, where that was said.
+        settles_at: when the events left so far are taken, in the order in which they happened.
     """
 
     brief: Brief
@@ -122,6 +125,7 @@ class ServiceRequest(State):
     clocks: list[Clock] = []
     seen: dict[str, Refusal | None] = {}
     parked: list[Parked] = []
+    settles_at: datetime | None = None
     numbers: dict[str, str] = {}
     claims: dict[str, Claim] = {}
 
@@ -159,6 +163,7 @@ class ServiceRequest(State):
                 whose effects the next `tick` returns.
         """
         self.outbox.now = now
+        self._settle(now)
         self._take(event, now)
         self._take_parked(now)
         return self._drain()
@@ -169,8 +174,13 @@ class ServiceRequest(State):
         Raises:
             Refused: it would not.
         """
-        if not self._is_repeat(event):
-            check(self, event, self.counts_from(event, now), now)
+        request = self
+        if self.settles_at is not None:
+            request = self.model_copy(deep=True)
+            request.outbox.now = now
+            request._settle(now)
+        if not request._is_repeat(event):
+            check(request, event, request.counts_from(event, now), now)
 
     def refuse_malformed(self, what: str, now: datetime) -> list[Effect]:
         """Keep on the record that something came which was no event; not what it said."""
@@ -181,16 +191,23 @@ class ServiceRequest(State):
     def hear(self, event: BaseEvent, now: datetime) -> list[Effect]:
         """Move by an event that came without anyone waiting for an answer.
 
-        Before its turn it waits; what cannot happen is refused on the record. Never raises.
+        One that says when it happened first waits for those it overtook on the way. Before its
+        turn it waits; what cannot happen is refused on the record. Never raises.
         """
         if str(event.id) in self.seen or any(p.event.id == event.id for p in self.parked):
+            return []
+        timed = event.occurred_at is not None
+        if self.brief.edition >= 2 and timed and self._may_wait and not self.is_closed:
+            self.parked.append(Parked(event=cast(Event, event), since=now))
+            self.settles_at = now + self.brief.settling * (3 if self._out_of_order else 1)
             return []
         try:
             return self.apply(event, now)
         except Refused as refused:
             self.outbox.now = now
-            if refused.later and len(self.parked) < self.policy.limits.waiting:
-                self.parked.append(Parked(event=cast(Event, event), since=now))
+            behind = lies_behind(self, event.name)
+            if refused.later and self._may_wait and (timed or not behind):
+                self.parked.append(Parked(event=cast(Event, event), since=now, behind=behind))
             else:
                 self._refuse(event, refused, now)
             return self._drain()
@@ -202,6 +219,7 @@ class ServiceRequest(State):
     def tick(self, now: datetime) -> list[Effect]:
         """Let everything that is due by `now` happen, in the order it was due."""
         self.outbox.now = now
+        self._settle_before_anything_falls_due(now)
         self._fall_due(until=now)
         self._take_parked(now)
         return self._drain()
@@ -238,6 +256,7 @@ class ServiceRequest(State):
         Someone found a little too late is asked all the same, if nobody has the work by then.
         """
         self.outbox.now = now
+        self._settle_before_anything_falls_due(now)
         self._fall_due(before=now)
         if not self._is_nobodys or engineer in self.asked_before:
             return self._drain()
@@ -626,9 +645,32 @@ class ServiceRequest(State):
             self.seen[str(event.id)] = Refusal(code=refused.code, facts=refused.facts)
         self.note("refused", event.name, at, event, code=refused.code, reason=refused.reason)
 
+    @property
+    def _out_of_order(self) -> bool:
+        """Some of those who wait overtook others: more may be on their way."""
+        happened = [parked.event.occurred_at or EARLIEST for parked in self.parked]
+        return happened != sorted(happened)
+
+    @property
+    def _may_wait(self) -> bool:
+        """One more event may wait for its turn."""
+        return len(self.parked) < self.policy.limits.waiting
+
+    def _settle_before_anything_falls_due(self, now: datetime) -> None:
+        """What was left may have kept the promise that is about to be broken."""
+        due = self.next_due()
+        if due is not None and due.at <= now:
+            self._settle(now)
+
+    def _settle(self, now: datetime) -> None:
+        """Take what was left so far: somebody waits for an answer, or it waited long enough."""
+        if self.settles_at is not None:
+            self.settles_at = None
+            self._take_parked(now)
+
     def _take_parked(self, now: datetime) -> None:
         """Apply the events whose turn has come, the earliest first."""
-        waiting = True
+        waiting = self.settles_at is None
         while waiting:
             waiting = False
             for parked in sorted(self.parked, key=_turn):
@@ -637,10 +679,13 @@ class ServiceRequest(State):
                     self.check(event, now)
                 except Refused as refused:
                     if refused.later:
+                        parked.behind = parked.behind or lies_behind(self, event.name)
                         continue
                 # No longer parked, so that neither its own expiry nor the archive refuses it.
                 self.parked = [p for p in self.parked if p is not parked]
                 try:
+                    if parked.behind and (event.occurred_at or EARLIEST) < self.moved_at:
+                        raise Refused("overtaken")
                     self._take(event, now)
                 except Refused as refused:
                     if refused.later:
@@ -694,6 +739,8 @@ class ServiceRequest(State):
         ):
             at = appointment.window_start - self.policy.reminder_before
             yield Due(max(at, self.moved_at), "visit_reminder", appointment)
+        if self.settles_at is not None:
+            yield Due(self.settles_at, f"{SETTLING}: taken in order", SETTLING)
         for parked in self.parked:
             yield Due(parked.since + self.policy.early_event_wait, "early event: expires", parked)
 

@@ -204,10 +204,11 @@ class Claim(State):
 
 
 class Parked(State):
-    """An event that came by signal before its turn."""
+    """An event that came by signal before its turn; `behind`: only a step back would allow it."""
 
     event: Event
     since: datetime
+    behind: bool = False
 
 
 class Refusal(State):

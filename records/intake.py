@@ -312,10 +312,10 @@ def _brief(
         external_id=new.external_id,
         earlier=known.earlier,
         repeat_fault=known.repeat_fault,
-        edition=EDITION,
         policy=policy,
         calendar=calendar,
         prices=prices,
+        edition=EDITION,
     )
 
 

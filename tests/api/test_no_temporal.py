@@ -14,6 +14,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 from temporalio.testing import WorkflowEnvironment
 
+from domain.cloud_events import BATCH
 from runtime.settings import Settings
 from runtime.temporal import plugin, prepare
 from tests.api.caller import Caller, body, event
@@ -70,6 +71,17 @@ async def test_fifty_calls_at_once_are_numbered_without_gaps(alone: Alone) -> No
         described = await asyncio.gather(*(handle.describe() for handle in handles))
         assert {each.workflow_type for each in described} == {"ServiceRequest"}
 
+        batch = [
+            {"specversion": "1.0", "id": str(place), "source": "crm", "type": "noted"}
+            | {"subject": numbers[place % 50], "data": {"text": "好"}}
+            for place in range(1000)
+        ]
+        started = time.monotonic()
+        left = await alone.post("/v1/events", batch, {"Content-Type": BATCH})
+        assert time.monotonic() - started < 15  # two or three on a machine with nothing else to do
+        assert [each["id"] for each in left.json()["results"]] == [each["id"] for each in batch]
+        assert {each["status"] for each in left.json()["results"]} == {"accepted"}
+
 
 async def test_temporal_may_go_and_come_back(alone: Alone) -> None:
     key, given = {"Idempotency-Key": "order-1"}, body()
@@ -86,6 +98,19 @@ async def test_temporal_may_go_and_come_back(alone: Alone) -> None:
     unmoved = await alone.reports(number, event("responded"))
     assert unmoved.json()["code"] == "temporal_unavailable"
     assert unmoved.headers["retry-after"]
+    several = [
+        {"specversion": "1.0", "id": str(i), "source": "crm", "type": "call_unanswered"}
+        | {"subject": number, "actorrole": "agent", "actorid": "A-1"}
+        for i in range(3)
+    ]
+    several[1]["type"] = "nonsense"
+    started = time.monotonic()
+    left = await alone.post("/v1/events", several, {"Content-Type": BATCH})
+    assert time.monotonic() - started < 9
+    assert (left.status_code, left.json()["code"]) == (503, "some_not_left")
+    assert left.headers["retry-after"]
+    said = [result["status"] for result in left.json()["results"]]
+    assert said == ["unavailable", "refused", "unavailable"]
     ready = await alone.http.get("/readyz")
     assert ready.json()["checks"] == {"database": "ok", "temporal": "missing", "worker": "missing"}
     assert (await alone.http.get("/livez")).status_code == 200
@@ -95,6 +120,9 @@ async def test_temporal_may_go_and_come_back(alone: Alone) -> None:
         assert back.status_code == 201, back.text
         assert back.json()["number"] == number
         await environment.client.get_workflow_handle(number).describe()
+        left = await alone.post("/v1/events", several, {"Content-Type": BATCH})
+        said = [result["status"] for result in left.json()["results"]]
+        assert (left.status_code, said) == (202, ["accepted", "refused", "accepted"])
 
     # A server that was there and went is noticed as well.
     gone = await alone.post("/v1/requests", body())

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic_core import to_jsonable_python
 
-from api import shown as models
 from api.reading import entity_tag
+from domain import shown as models
 from domain.view import view
 from tests.api.caller import Caller, at, event
 

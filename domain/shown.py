@@ -5,13 +5,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from domain.clocks import Ticking
-from domain.events import Scores
-from domain.intake import KnownProduct, MaskedCustomer, Warranty
-from domain.rules import Rule
-from domain.state import Appointment, Awaited, Hold, Payment, Person, PricedLine, Quote, Visit
-from domain.values import Money, State
-from domain.vocabulary import (
+from records.inbox import StoredTask
+
+from .clocks import Ticking
+from .events import Scores
+from .intake import KnownProduct, MaskedCustomer, Warranty
+from .rules import Rule
+from .state import Appointment, Awaited, Hold, Payment, Person, PricedLine, Quote, Visit
+from .values import Money, State
+from .vocabulary import (
     Channel,
     ClockState,
     ComplaintClass,
@@ -27,7 +29,6 @@ from domain.vocabulary import (
     Urgency,
     WorkOrderStatus,
 )
-from records.inbox import StoredTask
 
 
 class ShownOffer(State):
@@ -178,6 +179,34 @@ class ShownReceipts(State):
     """Events that were accepted and not yet judged."""
 
     results: list[ShownResult]
+
+
+class ShownFault(State):
+    """What is wrong with one field, named by JSON pointer."""
+
+    field: str
+    message: str
+
+
+class ShownOutcome(State):
+    """What became of one CloudEvent, by the `id` and `subject` it came with.
+
+    `accepted`: left with the request, to be judged when its turn comes. `repeated`: it was taken
+    before. `refused`: it will never be taken. `unavailable`: it could not be left; send it again.
+    """
+
+    id: str | None
+    status: Literal["accepted", "repeated", "refused", "unavailable"]
+    subject: str | None
+    code: str | None = None
+    reason: str | None = None
+    errors: list[ShownFault] | None = None
+
+
+class ShownOutcomes(State):
+    """What became of each event, in the order in which they were sent."""
+
+    results: list[ShownOutcome]
 
 
 class ShownClocks(State):
@@ -364,3 +393,16 @@ class ShownReads(State):
 
     items: list[ShownRead]
     next: str | None
+
+
+class ShownLiveness(State):
+    """The process lives."""
+
+    status: Literal["alive"]
+
+
+class ShownReadiness(State):
+    """Database, Temporal and a worker are there."""
+
+    status: Literal["ready"]
+    checks: dict[str, Literal["ok"]]

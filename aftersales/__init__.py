@@ -1,0 +1,1 @@
+"""The client of Aftersales: `from aftersales.client import Aftersales`."""
