@@ -19,6 +19,7 @@ from domain.tasks import WriteDown, Written
 from domain.view import next_due, owner
 from domain.vocabulary import Role
 from records.engine import writing
+from records.fan_out import fan_out
 from records.statements import insert_new, next_number
 from records.tables import NEVER, Clock, Form, Notification, Request, Timeline, Workload
 
@@ -50,7 +51,9 @@ def project(session: Session, task: WriteDown) -> Written:
     if is_latest:
         _store_clocks(session, request)
     _store_forms(session, request, filled_in, stored, refresh=is_latest)
+    new = _unwritten(session, request.number, task.entries)
     insert_new(session, *(_line(request.number, entry) for entry in task.entries))
+    fan_out(session, request, new, task.at)
     insert_new(session, *(_notification(request.number, tell) for tell in task.messages))
     if is_latest:
         _reconcile_workload(session, request, task.at)
@@ -165,6 +168,17 @@ def _store_forms(
 
 
 # --- timeline and outbox --------------------------------------------------------------------------
+
+
+def _unwritten(session: Session, number: str, entries: list[Entry]) -> list[Entry]:
+    """Those not in the timeline yet; the request's row is locked, so it stays true."""
+    if not entries:
+        return []
+    known = select(Timeline.seq).where(
+        Timeline.number == number, col(Timeline.seq) >= min(entry.seq for entry in entries)
+    )
+    written = set(session.exec(known))
+    return [entry for entry in entries if entry.seq not in written]
 
 
 def _line(number: str, entry: Entry) -> Timeline:
