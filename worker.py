@@ -5,6 +5,7 @@ import contextlib
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Engine
@@ -13,13 +14,19 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.courier import Courier, LogGateway
+from activities.dispatcher import Dispatcher
 from activities.registry import Activities
+from activities.targets import Targets
+from activities.webhooks import Sender, Webhooks
+from domain.deliveries import WEBHOOK_QUEUE
 from records.engine import migrate, open_engine
 from runtime.keys import key_ring
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
+from workflows.knock import knock
 from workflows.messages import TASK_QUEUE
 from workflows.service_request import ServiceRequestWorkflow
+from workflows.webhook_stream import WebhookStreamWorkflow
 
 log = structlog.get_logger()
 
@@ -51,10 +58,32 @@ def build_worker(
     )
 
 
-def build_activities(engine: Engine, timezone: str) -> tuple[Activities, Courier]:
+def build_webhook_worker(
+    client: Client, webhooks: Webhooks, *, max_cached_workflows: int = 1000
+) -> Worker:
+    """A worker for every stream of webhooks, on a queue of its own: no request waits for one."""
+    return Worker(
+        client,
+        task_queue=WEBHOOK_QUEUE,
+        workflows=[WebhookStreamWorkflow],
+        activities=webhooks.all(),
+        workflow_runner=SANDBOX,
+        max_cached_workflows=max_cached_workflows,
+        # An attempt costs a socket, not a thread; each subscription has only its share of them.
+        max_concurrent_activities=500,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(maximum=4, initial=2),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(maximum=8, initial=2),
+        graceful_shutdown_timeout=timedelta(seconds=8),
+    )
+
+
+def build_activities(
+    engine: Engine, timezone: str, dispatcher: Dispatcher
+) -> tuple[Activities, Courier]:
     """The activities, and the courier that delivers what they put into the outbox."""
     courier = Courier(engine, LogGateway(), timezone=timezone)
-    return Activities(engine, wake_courier=courier.wake), courier
+    activities = Activities(engine, wake_courier=courier.wake, wake_dispatcher=dispatcher.wake)
+    return activities, courier
 
 
 async def run_worker(settings: Settings) -> None:
@@ -63,17 +92,21 @@ async def run_worker(settings: Settings) -> None:
     migrate(engine)
     client = await connect(settings)
     await prepare(client)
-    activities, courier = build_activities(engine, settings.timing_policy.timezone)
+    dispatcher = Dispatcher(engine, partial(knock, client))
+    activities, courier = build_activities(engine, settings.timing_policy.timezone, dispatcher)
+    sender = Sender(Targets(settings.webhook_allowance))
+    webhooks = Webhooks(engine, sender, give_up=settings.webhook_give_up)
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with build_worker(client, activities):
-        delivering = asyncio.create_task(courier.run())
+    async with build_worker(client, activities), build_webhook_worker(client, webhooks):
+        delivering = asyncio.gather(courier.run(), dispatcher.run())
         log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace)
         await stop.wait()
         delivering.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await delivering
+    await sender.close()
     engine.dispose()
     log.info("worker_stopped")
 

@@ -16,6 +16,7 @@ from domain.deliveries import LAST_CHANCE, DeliveryState, Due, Stream
 from domain.outgoing import PING
 from records.engine import reading, writing
 from records.queries import BadCursor
+from records.sealing import Unsealable
 from records.tables import Webhook, WebhookDelivery
 from records.webhooks import secrets_of
 
@@ -110,7 +111,7 @@ class Parcel:
     """One event, ready to be sent.
 
     Attributes:
-        secrets: what it is signed with; never to be logged.
+        secrets: what it is signed with, never to be logged; none: they do not open.
     """
 
     url: str
@@ -140,11 +141,7 @@ def next_due(engine: Engine, stream: Stream, give_up: timedelta) -> Due | None:
 
 
 def parcel(engine: Engine, stream: Stream, seq: int, now: datetime) -> Parcel | None:
-    """What to send; None: it is not to be sent any more.
-
-    Raises:
-        records.sealing.Unsealable: the secret's key is not in the ring.
-    """
+    """What to send; None: it is not to be sent any more."""
     with reading(engine) as session:
         webhook = session.get(Webhook, stream.webhook)
         row = session.get(WebhookDelivery, (stream.webhook, stream.number, seq))
@@ -152,19 +149,18 @@ def parcel(engine: Engine, stream: Stream, seq: int, now: datetime) -> Parcel | 
             return None
         if row.state != DeliveryState.queued:
             return None
-        return Parcel(url=webhook.url, secrets=secrets_of(session, webhook, now), row=row)
+        try:
+            secrets = secrets_of(session, webhook, now)
+        except Unsealable:
+            secrets = []
+        return Parcel(url=webhook.url, secrets=secrets, row=row)
 
 
-def record(engine: Engine, stream: Stream, seq: int, **columns: Any) -> int:
-    """Note an attempt and what came of it; how many attempts there were."""
+def record(engine: Engine, stream: Stream, seq: int, columns: dict[str, Any]) -> None:
+    """Note what came of an attempt at what is queued."""
+    attempted = _of(stream).where(col(WebhookDelivery.seq) == seq, queued)
     with writing(engine) as session:
-        row = session.get(WebhookDelivery, (stream.webhook, stream.number, seq))
-        if row is None:
-            return 1
-        row.attempts += 1
-        if row.state != DeliveryState.dropped:
-            row.sqlmodel_update(columns)
-        return row.attempts
+        session.exec(attempted.values(**columns))
 
 
 def give_up(engine: Engine, stream: Stream, seq: int) -> None:

@@ -1,19 +1,27 @@
 """Settings, from the environment or `.env`; every name starts with `AFTERSALES_`."""
 
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from domain.addresses import Allowance
 from domain.policy import Policy, PolicyError, read_policy
+from domain.values import Duration
 
 STANDARD_POLICY = Path(__file__).parent.parent / "policies" / "standard.toml"
 
 
 def _words(value: object) -> object:
     return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _networks(text: str) -> str:
+    Allowance.read(text)  # A network that is none is found out at the start.
+    return text
 
 
 def _lower(value: object) -> object:
@@ -30,6 +38,8 @@ class Settings(BaseSettings):
         codec_origins: the pages that may have histories opened (Temporal's own); unset: those of
             the development server that `up` starts.
         data_keys: seal personal data (`name:base64,index:base64`); unset, likewise.
+        webhook_allow: hosts and networks of the inside that webhooks may be sent to.
+        webhook_give_up: how long the delivery of a webhook is tried.
     """
 
     model_config = SettingsConfigDict(
@@ -53,6 +63,10 @@ class Settings(BaseSettings):
     token_secret: SecretStr | None = None
     data_keys: SecretStr | None = None
     codec_origins: Annotated[list[str], NoDecode, BeforeValidator(_words)] = []
+    webhook_allow: Annotated[str, AfterValidator(_networks)] = ""
+    webhook_give_up: Annotated[Duration, Field(ge=timedelta(minutes=10), le=timedelta(days=30))] = (
+        timedelta(days=3)
+    )
 
     @model_validator(mode="after")
     def _know_our_own_pages(self) -> Self:
@@ -67,6 +81,11 @@ class Settings(BaseSettings):
         if self.database_url:
             return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
         return f"sqlite:///{(self.data_dir / 'aftersales.db').absolute()}"
+
+    @cached_property
+    def webhook_allowance(self) -> Allowance:
+        """What of the inside webhooks may be sent to."""
+        return Allowance.read(self.webhook_allow)
 
     @property
     def temporal_target(self) -> str:
