@@ -59,7 +59,11 @@ def build_worker(
 
 
 def build_webhook_worker(
-    client: Client, webhooks: Webhooks, *, max_cached_workflows: int = 1000
+    client: Client,
+    webhooks: Webhooks,
+    *,
+    max_cached_workflows: int = 1000,
+    grace: timedelta = timedelta(seconds=8),
 ) -> Worker:
     """A worker for every stream of webhooks, on a queue of its own: no request waits for one."""
     return Worker(
@@ -73,7 +77,7 @@ def build_webhook_worker(
         max_concurrent_activities=500,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(maximum=4, initial=2),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(maximum=8, initial=2),
-        graceful_shutdown_timeout=timedelta(seconds=8),
+        graceful_shutdown_timeout=grace,
     )
 
 

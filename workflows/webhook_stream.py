@@ -79,7 +79,7 @@ class WebhookStreamWorkflow:
             DELIVER,
             args=[self._stream, due],
             result_type=Step,
-            start_to_close_timeout=timedelta(seconds=30),
+            start_to_close_timeout=timedelta(seconds=25),
             schedule_to_close_timeout=patience,
             # The activity names its own pauses; these hold when a worker dies.
             retry_policy=RetryPolicy(
