@@ -23,7 +23,7 @@ import structlog
 from sqlalchemy import Engine
 from standardwebhooks import Webhook as Signer
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.targets import BadTarget, Targets
 from domain.addresses import Address
@@ -304,7 +304,7 @@ class Webhooks:
             log.warning("webhook_gone", webhook=stream.webhook)
         elif answer.error is not None:
             log.info("webhook_failed", webhook=stream.webhook, error=answer.error, attempts=tried)
-            raise ApplicationError(answer.error, type=answer.error, next_retry_delay=rest)
+            raise _failed(answer.error, rest)
 
     @contextmanager
     def _a_share_of(self, webhook: str) -> Iterator[None]:
@@ -317,7 +317,7 @@ class Webhooks:
             first, longest = BUSY
             attempt = activity.info().attempt if activity.in_activity() else 1
             rest = _spread(min(first * 2 ** min(attempt - 1, 10), longest))
-            raise ApplicationError("busy", type="busy", next_retry_delay=rest)
+            raise _failed("busy", rest)
         self._under_way[webhook] += 1
         try:
             yield
@@ -333,6 +333,13 @@ class Webhooks:
         return await loop.run_in_executor(
             self._threads, partial(ask, self._engine, *args, **kwargs)
         )
+
+
+def _failed(error: str, rest: timedelta) -> ApplicationError:
+    """Tried again after the rest; benign: a receiver's trouble is no line in our log of errors."""
+    return ApplicationError(
+        error, type=error, next_retry_delay=rest, category=ApplicationErrorCategory.BENIGN
+    )
 
 
 def _spread(rest: timedelta) -> timedelta:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from api import codec, details, events, handlers, health, openapi, requests
+from api import codec, details, events, handlers, health, openapi, requests, webhooks
 from api.middleware import CallId
 from api.services import opened
 from api.starting import begin_all_left
@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPIOffline(lifespan=lifespan, redirect_slashes=False, **openapi.ABOUT)
     app.add_middleware(CallId)
     handlers.register(app)
-    for module in (requests, events, details, codec, health):
+    for module in (requests, events, details, webhooks, codec, health):
         app.include_router(module.router)
     openapi.complete(app)
     return app

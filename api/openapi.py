@@ -27,6 +27,7 @@ ABOUT: dict[str, Any] = {
         {"name": "events", "description": "What happened, reported by people and systems"},
         {"name": "details", "description": "Timeline, clocks, obligations and forms of a request"},
         {"name": "codec", "description": "What histories say, for Temporal's own pages"},
+        {"name": "webhooks", "description": "Who is told of what happens 事件订阅"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
 }
@@ -34,7 +35,10 @@ ABOUT: dict[str, Any] = {
 AUTH = ("token_missing", "token_invalid", "token_expired", "scope_missing")
 BODY = ("body_too_large", "unsupported_media_type", "invalid_json", "validation_failed")
 ANY = ("internal_error", "records_unavailable")
-_REF = "#/components/schemas/"
+REF = "#/components/schemas/"
+
+BODIES: list[type[BaseModel]] = [NewRequest, *EVENTS.values()]
+"""The models of what is taken in; a feature adds its own."""
 
 ANSWERS: list[type[BaseModel]] = [shown.ServiceRequest, shown.ShownResults]
 """The models whose schemas the document carries; each operation adds its own."""
@@ -77,7 +81,7 @@ def operation(
         responses[status] = {"description": description}
         if model is not None:
             ANSWERS.append(model)
-            schema = {"$ref": _REF + model.__name__}
+            schema = {"$ref": REF + model.__name__}
             responses[status]["content"] = {"application/json": {"schema": schema}}
     for code in problems:
         kind = KINDS[code]
@@ -97,11 +101,11 @@ def operation(
 
 
 def _problem_response() -> dict[str, Any]:
-    return {"content": {MEDIA_TYPE: {"schema": {"$ref": _REF + "Problem"}, "examples": {}}}}
+    return {"content": {MEDIA_TYPE: {"schema": {"$ref": REF + "Problem"}, "examples": {}}}}
 
 
 def _example(code: str) -> dict[str, Any]:
-    facts = dict.fromkeys(("actor", "limit", "missing", "reason", "role", "scope"), "…")
+    facts = dict.fromkeys(("actor", "limit", "missing", "most", "reason", "role", "scope"), "…")
     told = Problem(code, facts=facts).body("en", "/v1/requests", "0b5f1c9e")
     return {"summary": KINDS[code].title[0], "value": told}
 
@@ -126,7 +130,7 @@ CREATE = operation(
         "calendar_unknown",
         *ANY,
     ),
-    openapi_extra=body({"$ref": _REF + "NewRequest"}, repair=_NEW_REQUEST),
+    openapi_extra=body({"$ref": REF + "NewRequest"}, repair=_NEW_REQUEST),
 )
 GET = operation(
     "getRequest",
@@ -166,10 +170,10 @@ REPORT = operation(
     openapi_extra=body(
         {
             "oneOf": [
-                {"$ref": _REF + "Event"},
+                {"$ref": REF + "Event"},
                 {
                     "type": "array",
-                    "items": {"$ref": _REF + "Event"},
+                    "items": {"$ref": REF + "Event"},
                     "minItems": 1,
                     "maxItems": MOST_EVENTS_AT_ONCE,
                 },
@@ -181,7 +185,7 @@ REPORT = operation(
 )
 REPORT["responses"][200]["content"] = {
     "application/json": {
-        "schema": {"oneOf": [{"$ref": _REF + "ServiceRequest"}, {"$ref": _REF + "ShownResults"}]}
+        "schema": {"oneOf": [{"$ref": REF + "ServiceRequest"}, {"$ref": REF + "ShownResults"}]}
     }
 }
 
@@ -290,18 +294,17 @@ def complete(app: FastAPI) -> None:
 
 
 def _schemas() -> dict[str, Any]:
-    bodies: list[type[BaseModel]] = [NewRequest, *EVENTS.values()]
     taken: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (model, "validation") for model in bodies
+        (model, "validation") for model in BODIES
     ]
     given: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (model, "serialization") for model in ANSWERS
     ]
-    _, definitions = models_json_schema([*taken, *given], ref_template=_REF + "{model}")
+    _, definitions = models_json_schema([*taken, *given], ref_template=REF + "{model}")
     schemas: dict[str, Any] = definitions["$defs"]
     mapping = {}
     for name, model in EVENTS.items():
-        mapping[name] = _REF + model.__name__
+        mapping[name] = REF + model.__name__
         # The type tells the events apart, so it is never left out.
         schema = schemas[model.__name__]
         schema["properties"]["type"].pop("default")

@@ -1,15 +1,17 @@
 """Bodies read with the domain's own models; what is wrong is told by field, never by value."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from api.language import Text
 from api.problems import FieldError, Problem
 from domain.events import EVENTS, BaseEvent, parse_event
 from domain.intake import NewRequest
 from workflows.messages import MOST_EVENTS_AT_ONCE
+
+M = TypeVar("M", bound=BaseModel)
 
 _LONGEST_NAME = 100
 _UNKNOWN_TYPE = ("union_tag_invalid", "union_tag_not_found")
@@ -48,6 +50,8 @@ _CHINESE: dict[str, str] = {
     "list_type": "应为列表",
     "too_short": "至少{min_length}项",
     "too_long": "最多{max_length}项",
+    "time_delta_type": "应为时长，如 3d",
+    "time_delta_parsing": "应为时长，如 3d",
     "model_type": "应为 JSON 对象",
     "model_attributes_type": "应为 JSON 对象",
     "dict_type": "应为 JSON 对象",
@@ -58,6 +62,12 @@ _OUR_CHINESE: dict[str, str] = {
     "window_end must be after window_start": "预约结束时间必须晚于开始时间",
     "give urgency or request_type, or both": "请填写 urgency 或 request_type",
     "time must lie between the years 2000 and 2100": "时间必须在2000年至2100年之间",
+    "give a type of event that is sent, a family such as request.*, or *": (
+        "请填写会发出的事件类型、类别(如 request.*)或 *"
+    ),
+    "write a length of time, such as 90s, 10m, 2h, 1h30m or 5d": (
+        "应为时长，如90s、10m、2h、1h30m、5d"
+    ),
     "text must not contain control characters": "文本不得包含控制字符",
     "give the product's serial, or an order or invoice number as proof": (
         "请填写产品序列号，或以 proof 提供订单号、发票号"
@@ -91,8 +101,17 @@ def new_request(body: Any) -> NewRequest:
     Raises:
         Problem: `validation_failed`.
     """
+    return read_as(NewRequest, body)
+
+
+def read_as(model: type[M], body: Any) -> M:
+    """The model in `body`.
+
+    Raises:
+        Problem: `validation_failed`.
+    """
     try:
-        return NewRequest.model_validate(body)
+        return model.model_validate(body)
     except ValidationError as error:
         raise Problem("validation_failed", errors=field_errors(_details(error))) from None
 

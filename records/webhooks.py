@@ -1,6 +1,7 @@
 """Webhook subscriptions: who wants to hear what, where it is sent, and what it is signed with."""
 
 import base64
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ MOST_WEBHOOKS = 50
 """How many one owner may have: each line of a timeline is compared with every one of them."""
 
 SECRET_BYTES = 32
+ID = re.compile(r"wh_[0-9a-f]{16}")
 
 
 class TooMany(ValueError):
@@ -76,7 +78,7 @@ def webhook(engine: Engine, id: str, owner: str | None = None) -> Webhook | None
     return found if found and owner in (None, found.owner) else None
 
 
-def change(engine: Engine, id: str, **columns: Any) -> Webhook | None:
+def change(engine: Engine, id: str, columns: dict[str, Any]) -> Webhook | None:
     """The subscription with these columns; what waits goes out at once if it was resumed or moved.
 
     None: it is gone.

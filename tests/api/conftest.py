@@ -59,6 +59,7 @@ def settings(temporal: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFac
         temporal_address=temporal.client.service_client.config.target_host,
         token_secret=SecretStr("s" * 40),
         data_keys=SecretStr(RING_TEXT),
+        webhook_allow="127.0.0.1/32",
     )
 
 

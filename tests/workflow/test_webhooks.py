@@ -262,7 +262,7 @@ async def test_a_receiver_that_is_gone_pauses_its_subscription_and_loses_nothing
         assert len(receiver.calls) == 1
         assert {row.state for row in house.rows(webhook_id)} == {"queued"}
         receiver.always = says(200)
-        change(house.engine, webhook_id, state="active", paused_because=None)
+        change(house.engine, webhook_id, {"state": "active", "paused_because": None})
         house.dispatcher.wake()
         await house.ends(webhook_id, number)
         await house.ends(webhook_id, later)
@@ -279,7 +279,7 @@ async def test_a_new_address_is_tried_at_once(house: House) -> None:
     number = await house.takes_in()
     await house.sees(lambda: house.rows(webhook)[0].last_error)
     async with listening() as other:
-        change(house.engine, webhook, url=other.url)
+        change(house.engine, webhook, {"url": other.url})
         house.dispatcher.wake()
         await house.ends(webhook, number)  # No time was skipped: it did not wait for the pause.
         assert len(other.calls) == 1
@@ -367,7 +367,7 @@ async def test_record(
         webhook, _ = await house.subscribes(receiver)
         number = await house.takes_in(walks="responded")
         await house.sees(lambda: house.rows(webhook)[1].last_error)
-        change(house.engine, webhook, url=receiver.url + "&moved=1")
+        change(house.engine, webhook, {"url": receiver.url + "&moved=1"})
         house.dispatcher.wake()
         await house.ends(webhook, number)
         handle = house.client.get_workflow_handle(f"webhook/{webhook}/{number}")
