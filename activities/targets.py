@@ -130,9 +130,9 @@ def _parsed(text: str) -> httpx.URL:
     if not host or "%" in host:
         raise BadTarget("host")
     # 127.1, 2130706433, 0x7f.1 and 0177.0.0.1 are spellings of an address, and of nothing else.
-    if _ENDS_IN_A_NUMBER.search(host) and not _is_plain_ipv4(host):
+    if ":" not in host and _ENDS_IN_A_NUMBER.search(host) and not _is_plain_ipv4(host):
         raise BadTarget("host")
-    if url.port == 0:
+    if url.port is not None and not 0 < url.port < 65536:
         raise BadTarget("port")
     return url
 

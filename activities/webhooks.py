@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 import re
+import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -67,7 +68,7 @@ class Answer:
     """What came of one attempt.
 
     Attributes:
-        error: `status`, `redirect`, `gone`, `timeout`, `not_connected`, `closed_early`,
+        error: `status`, `redirect`, `gone`, `timeout`, `not_connected`, `tls`, `closed_early`,
             `not_http`, `unsealable`, or `target_` and a code of `BadTarget`; None: delivered.
         text: the beginning of the answer.
         wait: what the receiver asked us to wait.
@@ -88,12 +89,16 @@ class Sender:
 
     Args:
         source: the `source` of every event: the installation's public address.
+        trust: whose certificates are believed; by default as SSL_CERT_FILE says, or the usual ones.
     """
 
-    def __init__(self, targets: Targets, *, source: str = SOURCE) -> None:
+    def __init__(
+        self, targets: Targets, *, source: str = SOURCE, trust: ssl.SSLContext | None = None
+    ) -> None:
         self._targets, self._source = targets, source
         # Kept connections would outlive the judgement of their address; a proxy would evade it.
         self._client = httpx.AsyncClient(
+            verify=trust or httpx.create_ssl_context(),
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(ATTEMPT_SECONDS, connect=CONNECT_SECONDS),
@@ -116,8 +121,8 @@ class Sender:
             return Answer(f"target_{bad.code}")
         except (TimeoutError, httpx.TimeoutException):
             return Answer("timeout")
-        except httpx.ConnectError:
-            return Answer("not_connected")
+        except httpx.ConnectError as error:
+            return Answer("tls" if "ssl" in str(error).lower() else "not_connected")
         except httpx.RemoteProtocolError as error:
             early = "disconnected" in str(error) or "incomplete" in str(error)
             return Answer("closed_early" if early else "not_http")

@@ -123,7 +123,9 @@ def _made(name: str, says: str, **fields: Any) -> Outgoing:
 
 def _reported(name: str) -> Outgoing:
     model = EVENTS[name]
-    types = {info.alias or field: info.annotation for field, info in model.model_fields.items()}
+    types = {
+        info.alias or field: info.rebuild_annotation() for field, info in model.model_fields.items()
+    }
     fields = {field: types[field] for field in _OF_EVENTS.get(name, "").split()}
     says = (model.__doc__ or "").partition("\n")[0].rstrip(".").partition(" (")[0]
     return _made(f"request.{name}", says, **fields)
