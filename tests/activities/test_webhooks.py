@@ -1,6 +1,7 @@
 """Sending a webhook: only where it may go, to the very address that was judged."""
 
 import asyncio
+import re
 import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import NameOID
+from standardwebhooks.webhooks import WebhookVerificationError
 
 from activities import webhooks as module
 from activities.targets import BadTarget, Targets
@@ -213,6 +215,22 @@ async def test_a_receiver_may_ask_for_a_rest_within_reason(
         answer = await sender.send(parcel(receiver.url), datetime.now(UTC))
         await sender.close()
     assert answer.wait == (seconds and timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("page", ["webhooks.md", "webhooks.zh-CN.md"])
+async def test_the_documents_receiver_verifies_what_we_send(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    (sample,) = re.findall(r"(?s)```python\n(.*?)```", text)
+    names: dict[str, Any] = {}
+    exec(sample, names)
+    async with listening() as receiver:
+        sender = Sender(Targets(Allowance.read(INNER)))
+        await sender.send(parcel(receiver.url), datetime.now(UTC))
+        await sender.close()
+    (call,) = receiver.calls
+    assert names["receive"](SECRET, call.headers, call.body) == call.event
+    with pytest.raises(WebhookVerificationError):
+        names["receive"](SECRET, call.headers, call.body.replace(b"closed", b"opened"))
 
 
 def test_pauses_grow_up_to_an_hour() -> None:

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from cli import app
 from domain.admission import ADMISSIONS, BEFORE_SIGN_OFF, OPEN, ORDER, Admission
 from domain.events import ANYONE, EVENTS, BaseEvent
+from domain.outgoing import OUTGOING
 from domain.refusals import REASONS
 from domain.rules import PROMISES, Rule
 from domain.vocabulary import RequestType, Role, ServiceType, Stage, Urgency
@@ -29,7 +30,7 @@ from runtime.settings import STANDARD_POLICY, Settings
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = {"en": ".md", "zh": ".zh-CN.md"}
-PAGES = ["README", "docs/architecture", "docs/timing-rules", "docs/events"]
+PAGES = ["README", "docs/architecture", "docs/timing-rules", "docs/events", "docs/webhooks"]
 POLICY: dict[str, Any] = tomllib.loads(STANDARD_POLICY.read_text(encoding="utf-8"))
 
 each_language = pytest.mark.parametrize("language", LANGUAGES)
@@ -183,6 +184,26 @@ def events_table(language: str) -> str:
     return table(head, rows)
 
 
+def webhooks_table(language: str) -> str:
+    """Every type of event that leaves, and what of it."""
+    zh = language == "zh"
+    head = ["类型", "含义", "`data` 中另有"] if zh else ["type", "it says", "`data` holds besides"]
+    rows = [
+        [
+            f"`{name}`",
+            told_in_chinese(name) if zh else outgoing.says,
+            ", ".join(f"`{field}`" for field in outgoing.fields) or "—",
+        ]
+        for name, outgoing in OUTGOING.items()
+    ]
+    return table(head, rows)
+
+
+def told_in_chinese(name: str) -> str:
+    short = name.removeprefix("aftersales.")
+    return OUTGOING_ZH.get(short) or MEANING_ZH[short.removeprefix("request.")]
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
@@ -225,6 +246,31 @@ MEANING_ZH = {
     "resumed": "恢复办理",
     "cancelled": "取消",
     "noted": "备注",
+}
+
+OUTGOING_ZH = {
+    "request.received": "受理了新的服务请求",
+    "request.visit_reminder": "已提醒客户和工程师上门时间",
+    "request.complaint_escalated": "投诉上升到售后经理",
+    "request.closed": "服务请求已归档",
+    "offer.offered": "已向工程师派单",
+    "offer.by_hand": "没有合适的工程师，需人工派单",
+    "offer.accepted": "工程师已接单",
+    "offer.declined": "工程师已拒单",
+    "offer.no_answer": "工程师超时未响应",
+    "offer.withdrawn": "派单已撤回",
+    "clock.started": "时效开始计时",
+    "clock.paused": "请求暂停，时效停表",
+    "clock.resumed": "时效继续计时",
+    "clock.retargeted": "时效换了新的时限",
+    "clock.warned": "时效即将到期",
+    "clock.breached": "时效超时",
+    "clock.escalated": "超时已通知上一级",
+    "clock.stopped": "承诺已履行(可能已超时)",
+    "clock.reopened": "停止的原因被撤回，时效恢复",
+    "clock.cancelled": "该承诺不再需要",
+    "event.refused": "异步提交的事件被拒绝",
+    "webhook.ping": "应要求发送的测试，没有发生任何事",
 }
 
 
@@ -312,6 +358,7 @@ def _strings(of: Any) -> Iterator[str]:
 TABLES: dict[str, tuple[str, Callable[[str], str]]] = {
     "rules": ("docs/timing-rules", rules_table),
     "events": ("docs/events", events_table),
+    "webhooks": ("docs/webhooks", webhooks_table),
 }
 BLOCK = r"(?s)(?<=<!-- generated: {} -->\n).*?(?=\n<!-- end -->)"
 
