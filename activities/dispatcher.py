@@ -7,7 +7,7 @@ delays them and loses none.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import Engine
@@ -21,6 +21,7 @@ log = structlog.get_logger()
 ROUND_SECONDS = 2.0
 BATCH = 200
 HANDS = 16
+TIDY_EVERY = timedelta(hours=1)
 
 Start = Callable[[Stream, bool], Awaitable[None]]
 """A port to Temporal: have the stream's workflow look, hurried or not; start it if need be."""
@@ -36,6 +37,7 @@ class Dispatcher:
     def __init__(self, engine: Engine, start: Start, *, now: Callable[[], datetime] = _now) -> None:
         self._engine, self._start, self._now = engine, start, now
         self._hands = asyncio.Semaphore(HANDS)
+        self._tidied = datetime.min.replace(tzinfo=UTC)
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -52,6 +54,7 @@ class Dispatcher:
                 self._woken.clear()
                 try:
                     await self.knock_for_all()
+                    await self._tidy_now_and_then()
                 except Exception as error:
                     # Whatever it was, the queue is still there in the next round.
                     log.error("dispatcher_stumbled", error=type(error).__name__)
@@ -68,6 +71,12 @@ class Dispatcher:
             heard = await asyncio.gather(*(self._knock(knock, now) for knock in knocks))
             if not knocks or not all(heard):
                 return
+
+    async def _tidy_now_and_then(self) -> None:
+        now = self._now()
+        if now - self._tidied > TIDY_EVERY:
+            await asyncio.to_thread(deliveries.tidy, self._engine, now)
+            self._tidied = now
 
     async def _knock(self, knock: Knock, now: datetime) -> bool:
         async with self._hands:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, func, tuple_, update
+from sqlalchemy import Engine, delete, func, tuple_, update
 from sqlmodel import col, select
 
 from domain.deliveries import LAST_CHANCE, DeliveryState, Due, Stream
@@ -25,6 +25,9 @@ LEASE = timedelta(seconds=60)
 
 KNOCK_AGAIN = timedelta(hours=1)
 """A stream still not empty is knocked for again: its workflow may have been lost."""
+
+KEPT = timedelta(days=30)
+"""How long it is known what was delivered."""
 
 queued = col(WebhookDelivery.state) == DeliveryState.queued
 
@@ -177,6 +180,20 @@ def pause_gone(engine: Engine, webhook: str) -> None:
         if found and found.is_active:
             found.state, found.paused_because = "paused", "gone"
             found.updated_at = datetime.now(UTC)
+
+
+def tidy(engine: Engine, now: datetime) -> None:
+    """Forget what was delivered or dropped long ago, and drop what has no subscription any more.
+
+    What is dead stays until somebody replays it.
+    """
+    over = col(WebhookDelivery.state).in_([DeliveryState.delivered, DeliveryState.dropped])
+    old = over & (col(WebhookDelivery.created_at) < now - KEPT)
+    orphaned = queued & col(WebhookDelivery.webhook).not_in(select(Webhook.id))
+    with writing(engine) as session:
+        session.exec(delete(WebhookDelivery).where(old))
+        # It was fanned out while its subscription was being removed.
+        session.exec(update(WebhookDelivery).where(orphaned).values(state=DeliveryState.dropped))
 
 
 # --- looked at, and sent again --------------------------------------------------------------------

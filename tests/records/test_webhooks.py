@@ -224,3 +224,22 @@ def test_pings_are_counted_by_themselves(engine: Engine) -> None:
     due = next_due(engine, Stream(webhook=webhook, number=webhook), DAY)
     assert due is not None
     assert due.until < datetime.now(UTC) + timedelta(minutes=11)
+
+
+def test_what_was_delivered_long_ago_is_forgotten_and_the_dead_are_not(engine: Engine) -> None:
+    webhook, told = subscribed(engine), story()
+    write_down(engine, written(told.did("responded")))
+    stream = Stream(webhook=webhook, number=told.request.number)
+    delivered, dead, *others = [row.seq for row in rows(engine, webhook)]
+    deliveries.record(engine, stream, delivered, {"state": DeliveryState.delivered})
+    deliveries.give_up(engine, stream, dead)
+    now = datetime.now(UTC)
+    deliveries.tidy(engine, now)
+    assert len(rows(engine, webhook)) == 2 + len(others)
+    deliveries.tidy(engine, now + deliveries.KEPT + DAY)
+    left = rows(engine, webhook)
+    assert [row.state for row in left] == ["dead", *["queued"] * len(others)]
+    with writing(engine) as session:
+        session.delete(session.get_one(Webhook, webhook))  # as if a fan-out had come too late
+    deliveries.tidy(engine, now)
+    assert {row.state for row in rows(engine, webhook)} == {"dead", "dropped"}
