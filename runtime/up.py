@@ -188,6 +188,8 @@ def _written(value: Any) -> str:
     """As `Settings` reads it back."""
     if isinstance(value, list):
         return ",".join(value)
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds()}s"
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
