@@ -65,6 +65,7 @@ _OUR_CHINESE: dict[str, str] = {
     "give a type of event that is sent, a family such as request.*, or *": (
         "请填写会发出的事件类型、类别(如 request.*)或 *"
     ),
+    "must not be null; leave it out to keep it": "不得为 null；不修改则省略此项",
     "write a length of time, such as 90s, 10m, 2h, 1h30m or 5d": (
         "应为时长，如90s、10m、2h、1h30m、5d"
     ),

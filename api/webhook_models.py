@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from api.openapi import ANY, AUTH, BODIES, BODY, REF, body, operation
 from domain.deliveries import DeliveryState
@@ -12,6 +12,7 @@ from domain.values import Line, Name, State, Value, parse_duration
 from records.tables import Webhook, WebhookDelivery
 
 WRONG_TYPE = "give a type of event that is sent, a family such as request.*, or *"
+NOT_NULL = "must not be null; leave it out to keep it"
 WRONG_SPAN = "write a length of time, such as 90s, 10m, 2h, 1h30m or 5d"
 
 
@@ -71,15 +72,17 @@ class WebhookChange(Value):
     give_up_after: GiveUp | None = None
     state: Literal["active", "paused"] | None = None
 
+    @field_validator("url", "types", "stations", "state", mode="before")
+    @classmethod
+    def _is_something(cls, given: object) -> object:
+        if given is None:
+            raise ValueError(NOT_NULL)
+        return given
+
     @property
     def columns(self) -> dict[str, Any]:
-        """What changes, as the records name it; only what can be empty may be emptied."""
-        given = self.model_dump(exclude_unset=True)
-        columns = {
-            name: value
-            for name, value in given.items()
-            if value is not None or name in ("description", "give_up_after")
-        }
+        """What changes, as the records name it."""
+        columns = self.model_dump(exclude_unset=True)
         if "give_up_after" in columns:
             span = columns.pop("give_up_after")
             columns["give_up_seconds"] = span and span.total_seconds()

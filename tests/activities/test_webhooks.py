@@ -3,6 +3,8 @@
 import asyncio
 import re
 import ssl
+import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,15 +20,22 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import NameOID
+from sqlalchemy import Engine
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from activities import webhooks as module
+from activities.dispatcher import Dispatcher
+from activities.registry import Activities
 from activities.targets import BadTarget, Targets
 from activities.webhooks import Sender
 from domain.addresses import Address, Allowance
-from domain.deliveries import FIRST_PAUSE, LONGEST_PAUSE, pause
+from domain.deliveries import FIRST_PAUSE, LONGEST_PAUSE, Stream, pause
 from records.deliveries import Parcel
+from records.projection import write_down
 from records.tables import WebhookDelivery
+from records.webhooks import change, subscribe
+from tests.databases import written
+from tests.pure.builders import given
 from tests.receiver import Receiver, hangs, listening, says
 
 NOW = datetime(2026, 5, 20, 1, 0, tzinfo=UTC)
@@ -231,6 +240,49 @@ async def test_the_documents_receiver_verifies_what_we_send(page: str) -> None:
     assert names["receive"](SECRET, call.headers, call.body) == call.event
     with pytest.raises(WebhookVerificationError):
         names["receive"](SECRET, call.headers, call.body.replace(b"closed", b"opened"))
+
+
+async def test_writing_down_wakes_the_dispatcher(engine: Engine) -> None:
+    heard: list[Stream] = []
+    came = asyncio.Event()
+
+    async def start(stream: Stream, hurried: bool) -> None:
+        heard.append(stream)
+        came.set()
+
+    made, _ = subscribe(engine, owner="x", url="https://x.example", types=["*"])
+    dispatcher = Dispatcher(engine, start)
+    activities = Activities(engine, wake_dispatcher=dispatcher.wake)
+    knocking = asyncio.create_task(dispatcher.run())
+    await asyncio.sleep(0.3)  # It has looked once, and rests now.
+    began = time.monotonic()
+    story = given()
+    await asyncio.to_thread(activities.write_down, written(story))
+    await asyncio.wait_for(came.wait(), 5)
+    took = time.monotonic() - began
+    knocking.cancel()
+    with suppress(asyncio.CancelledError):
+        await knocking
+    assert heard == [Stream(webhook=made.id, number=story.request.number)]
+    assert took < 1.5
+    dispatcher.wake()  # Nobody listens any more; nothing breaks.
+
+
+async def test_a_temporal_that_is_away_delays_and_loses_nothing(engine: Engine) -> None:
+    heard: list[bool] = []
+
+    async def start(stream: Stream, hurried: bool) -> None:
+        heard.append(hurried)
+        if len(heard) == 1:
+            raise RuntimeError("nobody answers")
+
+    made, _ = subscribe(engine, owner="x", url="https://x.example", types=["*"])
+    write_down(engine, written(given()))
+    change(engine, made.id, {"url": "https://y.example"})
+    dispatcher = Dispatcher(engine, start)
+    for _ in range(3):
+        await dispatcher.knock_for_all()
+    assert heard == [True, True]  # Once in vain, once heard; and as hurried as before.
 
 
 def test_pauses_grow_up_to_an_hour() -> None:

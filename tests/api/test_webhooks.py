@@ -147,6 +147,9 @@ async def test_a_subscription_is_changed_paused_and_resumed(caller: Caller) -> N
     assert (tried.status_code, tried.json()["code"]) == (409, "webhook_paused")
     resumed = (await patched(caller, new["id"], state="active")).json()
     assert (resumed["state"], resumed["paused_because"]) == ("active", None)
+    for empty in ("types", "url", "state", "stations"):
+        response = await patched(caller, new["id"], **{empty: None})
+        assert response.json()["errors"][0]["field"] == f"/{empty}"
     refused = await patched(caller, new["id"], url="https://127.0.0.2:1/x\\@example.com")
     assert refused.json()["errors"][0]["field"] == "/url"
 

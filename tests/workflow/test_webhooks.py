@@ -135,6 +135,22 @@ async def test_events_arrive_in_order_signed_and_with_nothing_personal(house: Ho
         assert receiver.calls[0].event["type"] == "aftersales.request.received"
 
 
+async def test_a_worker_without_a_memory_delivers_in_order(
+    skipping: WorkflowEnvironment, own_engine: Engine
+) -> None:
+    """Each step replays the whole history."""
+    house = House(skipping, own_engine)
+    async with listening(Receiver(answers=[says(200), says(500)])) as receiver:
+        async with working(house, max_cached_workflows=0):
+            webhook, _ = await house.subscribes(receiver)
+            number = await house.takes_in(walks="responded")
+            await receiver.hears(2)
+            await house.env.sleep(timedelta(seconds=10))
+            await house.ends(webhook, number)
+        seqs = [row.seq for row in house.rows(webhook)]
+        assert receiver.seqs == [seqs[0], seqs[1], *seqs[1:]]
+
+
 async def test_gone_for_two_days_then_everything_arrives(house: House) -> None:
     async with listening() as receiver:
         pass  # Its port is known; nobody listens there now.
