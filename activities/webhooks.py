@@ -12,7 +12,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -48,7 +48,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ATTEMPT_SECONDS = 10.0
-CONNECT_SECONDS = 3.0
+CONNECT_SECONDS = 4.0
+READ_SECONDS = 1.0
+"""How long the text of an answer is waited for, once its status is known."""
+
 SHARE = 8
 """How many attempts one subscription may have under way in a worker: a receiver that answers
 nobody then holds up no one else's."""
@@ -197,13 +200,12 @@ def _signed(parcel: Parcel, body: str, now: datetime) -> dict[str, str]:
 async def _beginning(response: httpx.Response) -> str:
     """The start of the answer as text that can be stored and shown; of no more is any read."""
     read = b""
-    try:
-        async for chunk in response.aiter_raw():
-            read += chunk
-            if len(read) >= MOST_READ:
-                break
-    except httpx.HTTPError:
-        pass
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in response.aiter_raw():
+                read += chunk
+                if len(read) >= MOST_READ:
+                    break
     text = _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", read[:MOST_READ].decode(errors="replace"))
     return _SECRET.sub("***", text)[:MOST_KEPT]
 

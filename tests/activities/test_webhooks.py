@@ -36,7 +36,7 @@ from records.tables import WebhookDelivery
 from records.webhooks import change, subscribe
 from tests.databases import written
 from tests.pure.builders import given
-from tests.receiver import Receiver, hangs, listening, says
+from tests.receiver import Call, Receiver, hangs, listening, says
 
 NOW = datetime(2026, 5, 20, 1, 0, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -201,6 +201,21 @@ async def test_a_receiver_that_never_answers_is_left_in_time(
         sender = Sender(Targets(Allowance.read(INNER)))
         assert (await sender.send(parcel(receiver.url), datetime.now(UTC))).error == "timeout"
         await sender.close()
+
+
+async def test_a_status_counts_however_slowly_its_text_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def drips(writer: asyncio.StreamWriter, call: Call) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nda")
+        await hangs(writer, call)
+
+    monkeypatch.setattr(module, "READ_SECONDS", 0.2)
+    async with listening(Receiver(always=drips)) as receiver:
+        sender = Sender(Targets(Allowance.read(INNER)))
+        answer = await sender.send(parcel(receiver.url), datetime.now(UTC))
+        await sender.close()
+    assert (answer.error, answer.status, answer.text) == (None, 200, "da")
 
 
 @pytest.mark.parametrize(
