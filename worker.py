@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Engine
@@ -14,18 +15,27 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.channels import Channels
 from activities.courier import Courier, Link
+from activities.dispatcher import Dispatcher
 from activities.messages import Templates
 from activities.registry import Activities
+from activities.targets import Targets
+from activities.webhooks import Sender, Webhooks
 from audit.archivist import Archivist
 from audit.store import Store
+from domain.deliveries import WEBHOOK_QUEUE
+from domain.outgoing import SOURCE
 from domain.policy import Policy
 from records.engine import migrate, open_engine
 from runtime.delivery import channels, templates
 from runtime.keys import key_ring, look_for_missing_keys, signing_key
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
+from runtime.tokens import signing_key as token_key
+from runtime.tracking import tracking_url
+from workflows.knock import knock
 from workflows.messages import TASK_QUEUE
 from workflows.service_request import ServiceRequestWorkflow
+from workflows.webhook_stream import WebhookStreamWorkflow
 
 log = structlog.get_logger()
 
@@ -57,11 +67,35 @@ def build_worker(
     )
 
 
+def build_webhook_worker(
+    client: Client,
+    webhooks: Webhooks,
+    *,
+    max_cached_workflows: int = 1000,
+    grace: timedelta = timedelta(seconds=8),
+) -> Worker:
+    """A worker for every stream of webhooks, on a queue of its own: no request waits for one."""
+    return Worker(
+        client,
+        task_queue=WEBHOOK_QUEUE,
+        workflows=[WebhookStreamWorkflow],
+        activities=webhooks.all(),
+        workflow_runner=SANDBOX,
+        max_cached_workflows=max_cached_workflows,
+        # An attempt costs a socket, not a thread; each subscription has only its share of them.
+        max_concurrent_activities=500,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(maximum=4, initial=2),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(maximum=8, initial=2),
+        graceful_shutdown_timeout=grace,
+    )
+
+
 def build_activities(
     engine: Engine,
     policy: Policy,
     channels: Channels,
     templates: Templates,
+    dispatcher: Dispatcher,
     link: Link | None = None,
 ) -> tuple[Activities, Courier]:
     """The activities, and the courier that delivers what they put into the outbox."""
@@ -73,7 +107,8 @@ def build_activities(
         quiet=policy.quiet_hours,
         link=link,
     )
-    return Activities(engine, wake_courier=courier.wake), courier
+    activities = Activities(engine, wake_courier=courier.wake, wake_dispatcher=dispatcher.wake)
+    return activities, courier
 
 
 def build_archivist(settings: Settings, engine: Engine, client: Client) -> Archivist:
@@ -85,6 +120,12 @@ def build_archivist(settings: Settings, engine: Engine, client: Client) -> Archi
         signing_key(settings),
         timezone=settings.timing_policy.timezone,
     )
+
+
+def tracking_links(settings: Settings) -> Link:
+    """Makes the link by which a customer follows their request."""
+    key = token_key(settings)
+    return lambda number: tracking_url(settings, key, number, datetime.now(UTC))
 
 
 async def run_worker(settings: Settings) -> None:
@@ -99,19 +140,24 @@ async def run_worker(settings: Settings) -> None:
     look_for_missing_keys(engine)
     client = await connect(settings)
     await prepare(client)
-    activities, courier = build_activities(engine, settings.timing_policy, outlets, words)
+    dispatcher = Dispatcher(engine, partial(knock, client))
+    activities, courier = build_activities(
+        engine, settings.timing_policy, outlets, words, dispatcher, tracking_links(settings)
+    )
+    sender = Sender(Targets(settings.webhook_allowance), source=settings.public_url or SOURCE)
+    webhooks = Webhooks(engine, sender, give_up=settings.webhook_give_up)
+    archivist = build_archivist(settings, engine, client)
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with build_worker(client, activities):
-        delivering = asyncio.create_task(courier.run())
-        archiving = asyncio.create_task(build_archivist(settings, engine, client).run())
+    async with build_worker(client, activities), build_webhook_worker(client, webhooks):
+        working = asyncio.gather(courier.run(), dispatcher.run(), archivist.run())
         log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace)
         await stop.wait()
-        for work in (delivering, archiving):
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+    await sender.close()
     engine.dispose()
     log.info("worker_stopped")
 

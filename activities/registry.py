@@ -14,7 +14,7 @@ from records import projection
 
 
 def _nobody_waits() -> None:
-    """No courier to wake: its own round finds the messages."""
+    """Nobody to wake: the rounds of courier and dispatcher find what was written."""
 
 
 def _now() -> datetime:
@@ -26,6 +26,7 @@ class Activities:
 
     Args:
         wake_courier: called after messages were put into the outbox.
+        wake_dispatcher: called after lines were written, which webhooks may wait for.
         now: the wall clock, by which engineers are on shift.
     """
 
@@ -34,9 +35,11 @@ class Activities:
         engine: Engine,
         *,
         wake_courier: Callable[[], None] = _nobody_waits,
+        wake_dispatcher: Callable[[], None] = _nobody_waits,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._engine, self._wake_courier, self._now = engine, wake_courier, now
+        self._wake_dispatcher = wake_dispatcher
 
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, for the worker."""
@@ -54,6 +57,8 @@ class Activities:
         written = projection.write_down(self._engine, task)
         if task.messages:
             self._wake_courier()
+        if task.entries:
+            self._wake_dispatcher()
         return written.model_copy(update={"asked": task.digest})
 
     @activity.defn(name=ARCHIVE)

@@ -22,6 +22,7 @@ from api import (
     requests,
     tasks,
     tracking,
+    webhooks,
 )
 from api.headers import SafeHeaders
 from api.methods import HeadAsGet
@@ -75,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         notifications,
         audit,
         codec,
+        webhooks,
         asyncapi,
         health,
     ):

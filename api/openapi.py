@@ -34,6 +34,7 @@ ABOUT: dict[str, Any] = {
         {"name": "notifications", "description": "Messages to people, and what became of them"},
         {"name": "tasks", "description": "What people owe, claimed and passed on 待办任务"},
         {"name": "tracking", "description": "What a customer sees by a link, without an account"},
+        {"name": "webhooks", "description": "Who is told of what happens 事件订阅"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
 }
@@ -53,7 +54,10 @@ ANY = ("internal_error", "records_unavailable")
 ANYWHERE = ("not_found", "method_not_allowed")
 """What a caller meets who calls no operation."""
 
-_REF = "#/components/schemas/"
+REF = "#/components/schemas/"
+
+BODIES: list[type[BaseModel]] = [NewRequest, CloudEvent, *EVENTS.values()]
+"""The models of what is taken in; a feature adds its own."""
 
 ANSWERS: list[type[BaseModel]] = [shown.ServiceRequest, shown.ShownResults]
 """The models whose schemas the document carries; each operation adds its own."""
@@ -107,7 +111,7 @@ def operation(
         responses[status] = {"description": description}
         if model is not None:
             ANSWERS.append(model)
-            schema = {"$ref": _REF + model.__name__}
+            schema = {"$ref": REF + model.__name__}
             responses[status]["content"] = {"application/json": {"schema": schema}}
     for code in problems:
         kind = KINDS[code]
@@ -127,7 +131,7 @@ def operation(
 
 
 def _problem_response() -> dict[str, Any]:
-    return {"content": {MEDIA_TYPE: {"schema": {"$ref": _REF + "Problem"}, "examples": {}}}}
+    return {"content": {MEDIA_TYPE: {"schema": {"$ref": REF + "Problem"}, "examples": {}}}}
 
 
 def _example(code: str) -> dict[str, Any]:
@@ -137,6 +141,7 @@ def _example(code: str) -> dict[str, Any]:
             "claim",
             "limit",
             "missing",
+            "most",
             "quota",
             "reason",
             "role",
@@ -171,7 +176,7 @@ CREATE = operation(
         "calendar_unknown",
         *ANY,
     ),
-    openapi_extra=body({"$ref": _REF + "NewRequest"}, repair=_NEW_REQUEST),
+    openapi_extra=body({"$ref": REF + "NewRequest"}, repair=_NEW_REQUEST),
 )
 GET = operation(
     "getRequest",
@@ -211,10 +216,10 @@ REPORT = operation(
     openapi_extra=body(
         {
             "oneOf": [
-                {"$ref": _REF + "Event"},
+                {"$ref": REF + "Event"},
                 {
                     "type": "array",
-                    "items": {"$ref": _REF + "Event"},
+                    "items": {"$ref": REF + "Event"},
                     "minItems": 1,
                     "maxItems": MOST_EVENTS_AT_ONCE,
                 },
@@ -254,13 +259,13 @@ SEND = operation(
             "required": False,
             "content": {
                 STRUCTURED: {
-                    "schema": {"$ref": _REF + "CloudEvent"},
+                    "schema": {"$ref": REF + "CloudEvent"},
                     "examples": {"one": {"value": _CLOUD_EVENT}},
                 },
                 BATCH: {
                     "schema": {
                         "type": "array",
-                        "items": {"$ref": _REF + "CloudEvent"},
+                        "items": {"$ref": REF + "CloudEvent"},
                         "maxItems": MOST_IN_A_BATCH,
                     },
                     "examples": {"several": {"value": [_CLOUD_EVENT]}},
@@ -275,7 +280,7 @@ SEND = operation(
 )
 REPORT["responses"][200]["content"] = {
     "application/json": {
-        "schema": {"oneOf": [{"$ref": _REF + "ServiceRequest"}, {"$ref": _REF + "ShownResults"}]}
+        "schema": {"oneOf": [{"$ref": REF + "ServiceRequest"}, {"$ref": REF + "ShownResults"}]}
     }
 }
 
@@ -437,7 +442,7 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         },
         "results": {
             "type": "array",
-            "items": {"$ref": _REF + "ShownOutcome"},
+            "items": {"$ref": REF + "ShownOutcome"},
             "description": "What became of each event",
         },
     },
@@ -470,18 +475,17 @@ def complete(app: FastAPI) -> None:
 
 
 def _schemas() -> dict[str, Any]:
-    bodies: list[type[BaseModel]] = [NewRequest, CloudEvent, *EVENTS.values()]
     taken: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (model, "validation") for model in bodies
+        (model, "validation") for model in BODIES
     ]
     given: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (model, "serialization") for model in ANSWERS
     ]
-    _, definitions = models_json_schema([*taken, *given], ref_template=_REF + "{model}")
+    _, definitions = models_json_schema([*taken, *given], ref_template=REF + "{model}")
     schemas: dict[str, Any] = definitions["$defs"]
     mapping = {}
     for name, model in EVENTS.items():
-        mapping[name] = _REF + model.__name__
+        mapping[name] = REF + model.__name__
         # The type tells the events apart, so it is never left out.
         schema = schemas[model.__name__]
         schema["properties"]["type"].pop("default")

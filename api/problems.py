@@ -130,6 +130,19 @@ KINDS: dict[str, Kind] = {
         ("No such task", "任务不存在"),
         ("No task of yours has this id.", "没有该编号的任务，或您无权查看。"),
     ),
+    "webhook_not_found": Kind(
+        404,
+        ("No such webhook", "订阅不存在"),
+        ("You have no webhook with this id.", "您没有该编号的 Webhook 订阅。"),
+    ),
+    "delivery_not_found": Kind(
+        404,
+        ("No such delivery", "投递记录不存在"),
+        (
+            "The webhook has no delivery with this id that could be sent again.",
+            "该订阅没有可重新发送的这条投递记录。",
+        ),
+    ),
     "method_not_allowed": Kind(
         405,
         ("Method not allowed", "不支持该方法"),
@@ -178,6 +191,19 @@ KINDS: dict[str, Kind] = {
         (
             "The task is closed; closed_by names the event that closed it, if one did.",
             "该任务已关闭，关闭它的事件见 closed_by。",
+        ),
+    ),
+    "webhook_paused": Kind(
+        409,
+        ("Webhook paused", "订阅已暂停"),
+        ("The webhook is paused; resume it first.", "该订阅已暂停，请先恢复。"),
+    ),
+    "too_many_webhooks": Kind(
+        409,
+        ("Too many webhooks", "订阅过多"),
+        (
+            "You have {most} webhooks, which is as many as one may have; remove one first.",
+            "您已有{most}个订阅，达到上限，请先删除一个。",
         ),
     ),
     "request_closed": Kind(

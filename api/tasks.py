@@ -11,7 +11,7 @@ from api.bodies import JsonBody, OptionalJsonBody
 from api.filters import Filters
 from api.problems import FieldError, Problem
 from api.services import Served, Services, now
-from api.validation import parsed
+from api.validation import read_as
 from domain import shown
 from domain.events import BaseEvent, TaskClaimed, TaskReassigned, TaskReleased
 from domain.state import Person
@@ -89,7 +89,7 @@ async def get_task(services: Served, caller: Staff, id: str) -> Response:
 @router.post("/{id}/claim", **openapi.CLAIM)
 async def claim_task(services: Served, caller: Worker, id: str, body: OptionalJsonBody) -> Response:
     """Take a task upon oneself, or for somebody else. Of two at once one wins."""
-    assignee = parsed(ClaimBody, body).assignee
+    assignee = read_as(ClaimBody, body).assignee
     task = await _open(services, caller, id)
     whose = Person(role=caller.role, id=caller.id)
     if assignee is not None and assignee != caller.id:
@@ -111,7 +111,7 @@ async def release_task(services: Served, caller: Worker, id: str) -> Response:
 @router.post("/{id}/reassign", **openapi.REASSIGN)
 async def reassign_task(services: Served, caller: Worker, id: str, body: JsonBody) -> Response:
     """Give a task to somebody else, with the reason."""
-    given = parsed(ReassignBody, body)
+    given = read_as(ReassignBody, body)
     task = await _open(services, caller, id)
     event = TaskReassigned(task=id, to=given.to, reason=given.reason)
     return await _report(services, caller, task, event)

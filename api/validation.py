@@ -51,6 +51,8 @@ _CHINESE: dict[str, str] = {
     "list_type": "应为列表",
     "too_short": "至少{min_length}项",
     "too_long": "最多{max_length}项",
+    "time_delta_type": "应为时长，如 3d",
+    "time_delta_parsing": "应为时长，如 3d",
     "model_type": "应为 JSON 对象",
     "model_attributes_type": "应为 JSON 对象",
     "dict_type": "应为 JSON 对象",
@@ -62,6 +64,13 @@ _OUR_CHINESE: dict[str, str] = {
     "give actorrole and actorid, or neither": "actorrole 与 actorid 须同时填写或同时留空",
     "give urgency or request_type, or both": "请填写 urgency 或 request_type",
     "time must lie between the years 2000 and 2100": "时间必须在2000年至2100年之间",
+    "give a type of event that is sent, a family such as request.*, or *": (
+        "请填写会发出的事件类型、类别(如 request.*)或 *"
+    ),
+    "must not be null; leave it out to keep it": "不得为 null；不修改则省略此项",
+    "write a length of time, such as 90s, 10m, 2h, 1h30m or 5d": (
+        "应为时长，如90s、10m、2h、1h30m、5d"
+    ),
     "text must not contain control characters": "文本不得包含控制字符",
     "give the product's serial, or an order or invoice number as proof": (
         "请填写产品序列号，或以 proof 提供订单号、发票号"
@@ -95,11 +104,11 @@ def new_request(body: Any) -> NewRequest:
     Raises:
         Problem: `validation_failed`.
     """
-    return parsed(NewRequest, body)
+    return read_as(NewRequest, body)
 
 
-def parsed(model: type[M], body: Any) -> M:
-    """The value in `body`.
+def read_as(model: type[M], body: Any) -> M:
+    """The model in `body`.
 
     Raises:
         Problem: `validation_failed`.

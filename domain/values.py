@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    WithJsonSchema,
 )
 
 LONGEST = timedelta(days=3660)
@@ -126,5 +127,12 @@ def parse_duration(value: object) -> object:
     return timedelta(seconds=seconds)
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^(\d+(\.\d+)?[smhd])+$|^P", "examples": ["10m", "PT10M"]},
+        mode="validation",
+    ),
+]
 """A length of time: `10m`, `24h`, `1h30m` or ISO 8601 (`PT10M`)."""

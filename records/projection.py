@@ -21,6 +21,7 @@ from domain.todo import DUTIES, HumanTask, open_tasks
 from domain.view import next_due, owner
 from domain.vocabulary import Role, TaskKind
 from records.engine import writing
+from records.fan_out import fan_out
 from records.personal import was_erased
 from records.statements import insert_new, next_number
 from records.tables import NEVER, Clock, Form, Notification, Request, Task, Timeline, Workload
@@ -57,7 +58,9 @@ def project(session: Session, task: WriteDown) -> Written:
         _store_clocks(session, request)
         _store_tasks(session, request, task)
     _store_forms(session, request, filled_in, stored, refresh=is_latest)
+    new = _unwritten(session, request.number, task.entries)
     insert_new(session, *(_line(request.number, entry) for entry in task.entries))
+    fan_out(session, request, new, task.at)
     insert_new(session, *(row for tell in task.messages for row in _notifications(request, tell)))
     if is_latest:
         _reconcile_workload(session, request, task.at)
@@ -228,6 +231,17 @@ def _store_forms(
 
 
 # --- timeline and outbox --------------------------------------------------------------------------
+
+
+def _unwritten(session: Session, number: str, entries: list[Entry]) -> list[Entry]:
+    """Those not in the timeline yet; the request's row is locked, so it stays true."""
+    if not entries:
+        return []
+    known = select(Timeline.seq).where(
+        Timeline.number == number, col(Timeline.seq) >= min(entry.seq for entry in entries)
+    )
+    written = set(session.exec(known))
+    return [entry for entry in entries if entry.seq not in written]
 
 
 def _line(number: str, entry: Entry) -> Timeline:

@@ -316,3 +316,83 @@ class Manifest(Record, table=True):
     hash: str
     content: str = Field(sa_type=Text)
     filed: bool = False
+
+
+class Webhook(Record, table=True):
+    """A subscription.
+
+    Attributes:
+        types: patterns of `domain.outgoing`, written out.
+        stations: only requests of these stations; none: of every one.
+        owner: who made it (`integration/erp`).
+        state: active or paused; what happens while it is paused waits for it.
+        paused_because: `gone`: the receiver answered 410; `asked`: somebody paused it.
+        give_up_seconds: how long a delivery is tried; None: as the settings say.
+        secret, old_secret: sealed; the old one signs as well until `old_until`.
+    """
+
+    id: str = Field(primary_key=True)
+    url: str = Field(sa_type=Text)
+    types: list[str] = Field(sa_type=JSON)
+    stations: list[str] = Field(sa_type=JSON)
+    description: str | None
+    owner: str = Field(index=True)
+    state: str = "active"
+    paused_because: str | None = None
+    give_up_seconds: float | None = None
+    secret: str = Field(sa_type=Text)
+    old_secret: str | None = Field(default=None, sa_type=Text)
+    old_until: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anything is sent to it."""
+        return self.state == "active"
+
+
+class WebhookDelivery(Record, table=True):
+    """One event on its way to one subscription; in order by `seq` within the request `number`.
+
+    It outlives its subscription: what was sent stays known.
+
+    Attributes:
+        number: the request; of a ping, the subscription itself.
+        type, at, data: the event that is sent.
+        state: queued, delivered, dead (given up) or dropped (its subscription was removed).
+        last_status, last_answer, last_error: what the last attempt met; the answer's beginning.
+        queued_at: since when it is tried: its birth, or when it was replayed or resumed.
+        knock_at: not before then is its workflow told of it again; None: tell it now.
+        hurried: its workflow is not to wait for the end of a pause.
+    """
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        Index(None, "state", "knock_at"),
+        Index(None, "webhook", "created_at"),
+    )
+
+    webhook: str = Field(primary_key=True)
+    number: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    type: str
+    at: datetime
+    data: dict[str, Any] = Field(sa_type=JSON)
+    state: str = "queued"
+    attempts: int = 0
+    last_status: int | None = None
+    last_answer: str | None = Field(default=None, sa_type=Text)
+    last_error: str | None = None
+    created_at: datetime
+    queued_at: datetime
+    attempted_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    delivered_at: datetime | None = None
+    knock_at: datetime | None = None
+    hurried: bool = False
+
+    @property
+    def id(self) -> str:
+        """The event's id, the same in every attempt."""
+        return f"{self.number}:{self.seq}"

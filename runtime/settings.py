@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from activities.messages import Language
+from domain.addresses import Allowance
 from domain.policy import Policy, PolicyError, read_policy
 from domain.values import Duration
 
@@ -26,6 +27,11 @@ STANDARD_POLICY = Path(__file__).parent.parent / "policies" / "standard.toml"
 
 def _words(value: object) -> object:
     return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _networks(text: str) -> str:
+    Allowance.read(text)  # A network that is none is found out at the start.
+    return text
 
 
 def _lower(value: object) -> object:
@@ -78,6 +84,8 @@ class Settings(BaseSettings):
         tracking_ttl: how long a customer's tracking link works.
         rate_limit: how often one person may call; `_integration`: one system; `_failures`: how
             often one address may come with tokens that do not count.
+        webhook_allow: hosts and networks of the inside that webhooks may be sent to.
+        webhook_give_up: how long the delivery of a webhook is tried.
     """
 
     model_config = SettingsConfigDict(
@@ -119,6 +127,10 @@ class Settings(BaseSettings):
     rate_limit: Rate = "600/minute"
     rate_limit_integration: Rate = "6000/minute"
     rate_limit_failures: Rate = "60/minute"
+    webhook_allow: Annotated[str, AfterValidator(_networks)] = ""
+    webhook_give_up: Annotated[Duration, Field(ge=timedelta(minutes=10), le=timedelta(days=30))] = (
+        timedelta(days=3)
+    )
 
     @model_validator(mode="after")
     def _know_our_own_pages(self) -> Self:
@@ -138,6 +150,11 @@ class Settings(BaseSettings):
         if self.database_url:
             return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
         return f"sqlite:///{(self.data_dir / 'aftersales.db').absolute()}"
+
+    @cached_property
+    def webhook_allowance(self) -> Allowance:
+        """What of the inside webhooks may be sent to."""
+        return Allowance.read(self.webhook_allow)
 
     @property
     def archive(self) -> str:

@@ -63,6 +63,7 @@ def settings(temporal: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFac
         rate_limit="100000/second",
         rate_limit_integration="100000/second",
         rate_limit_failures="100000/second",
+        webhook_allow="127.0.0.1/32",
     )
 
 

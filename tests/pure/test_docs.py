@@ -24,6 +24,7 @@ from activities.messages import MESSAGES, SAMPLE, Templates
 from cli import app
 from domain.admission import ADMISSIONS, BEFORE_SIGN_OFF, OPEN, ORDER, Admission
 from domain.events import ANYONE, EVENTS, BaseEvent
+from domain.outgoing import OUTGOING
 from domain.refusals import REASONS
 from domain.rules import PROMISES, Rule
 from domain.todo import DUTIES, Duty
@@ -42,6 +43,7 @@ PAGES = [
     "docs/personal-data",
     "docs/security",
     "docs/tasks",
+    "docs/webhooks",
 ]
 POLICY: dict[str, Any] = tomllib.loads(STANDARD_POLICY.read_text(encoding="utf-8"))
 
@@ -232,6 +234,21 @@ def tasks_table(language: str) -> str:
     return table(head, rows)
 
 
+def webhooks_table(language: str) -> str:
+    """Every type of event that leaves, and what of it."""
+    zh = language == "zh"
+    head = ["类型", "含义", "`data` 中另有"] if zh else ["type", "it says", "`data` holds besides"]
+    rows = [
+        [
+            f"`{name}`",
+            told_in_chinese(name) if zh else outgoing.says,
+            ", ".join(f"`{field}`" for field in outgoing.fields) or "—",
+        ]
+        for name, outgoing in OUTGOING.items()
+    ]
+    return table(head, rows)
+
+
 def scopes_table(language: str) -> str:
     """Every role and what its tokens may be used for."""
     zh = language == "zh"
@@ -247,6 +264,11 @@ def promises(duty: Duty, language: str) -> str:
     if set(duty.rules) == set(Rule):
         return "任一超时的时效" if language == "zh" else "any that is broken"
     return ", ".join(f"`{rule}`" for rule in duty.rules) or "—"
+
+
+def told_in_chinese(name: str) -> str:
+    short = name.removeprefix("aftersales.")
+    return OUTGOING_ZH.get(short) or MEANING_ZH[short.removeprefix("request.")]
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -295,6 +317,34 @@ MEANING_ZH = {
     "task_released": "释放已认领的任务",
     "task_reassigned": "将任务转派给他人",
     "breach_called": "就超时事项致电客户",
+}
+
+OUTGOING_ZH = {
+    "request.received": "受理了新的服务请求",
+    "request.visit_reminder": "已提醒客户和工程师上门时间",
+    "request.complaint_escalated": "投诉上升到售后经理",
+    "request.closed": "服务请求已归档",
+    "offer.offered": "已向工程师派单",
+    "offer.by_hand": "没有合适的工程师，需人工派单",
+    "offer.accepted": "工程师已接单",
+    "offer.declined": "工程师已拒单",
+    "offer.no_answer": "工程师超时未响应",
+    "offer.withdrawn": "派单已撤回",
+    "clock.started": "时效开始计时",
+    "clock.paused": "请求暂停，时效停表",
+    "clock.resumed": "时效继续计时",
+    "clock.retargeted": "时效换了新的时限",
+    "clock.warned": "时效即将到期",
+    "clock.breached": "时效超时",
+    "clock.escalated": "超时已通知上一级",
+    "clock.acknowledged": "已有人处理该超时，升级暂停",
+    "clock.unacknowledged": "不再有人处理，升级继续",
+    "clock.called": "已就此致电客户",
+    "clock.stopped": "承诺已履行(可能已超时)",
+    "clock.reopened": "停止的原因被撤回，时效恢复",
+    "clock.cancelled": "该承诺不再需要",
+    "event.refused": "异步提交的事件被拒绝",
+    "webhook.ping": "应要求发送的测试，没有发生任何事",
 }
 
 
@@ -385,6 +435,7 @@ TABLES: dict[str, tuple[str, Callable[[str], str]]] = {
     "messages": ("docs/notifications", messages_table),
     "tasks": ("docs/tasks", tasks_table),
     "scopes": ("docs/security", scopes_table),
+    "webhooks": ("docs/webhooks", webhooks_table),
 }
 BLOCK = r"(?s)(?<=<!-- generated: {} -->\n).*?(?=\n<!-- end -->)"
 

@@ -11,6 +11,7 @@ from runtime.temporal import plugin
 from tests.databases import RING
 from worker import SANDBOX
 from workflows.service_request import ServiceRequestWorkflow
+from workflows.webhook_stream import WebhookStreamWorkflow
 
 CONVERTER: DataConverter = sealed_converter(RING)
 
@@ -22,7 +23,9 @@ async def replay(history: WorkflowHistory) -> None:
         temporalio.workflow.NondeterminismError: today's code would have done something else.
     """
     replayer = Replayer(
-        workflows=[ServiceRequestWorkflow], workflow_runner=SANDBOX, plugins=[plugin(RING)]
+        workflows=[ServiceRequestWorkflow, WebhookStreamWorkflow],
+        workflow_runner=SANDBOX,
+        plugins=[plugin(RING)],
     )
     await replayer.replay_workflow(history)
 
