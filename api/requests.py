@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, field_validator, model_validator
 from sqlalchemy import Engine
+from starlette.background import BackgroundTask
 
 from activities.working_days import calendar_for
 from api import openapi, reading
@@ -25,7 +26,7 @@ from domain.rules import Rule
 from domain.values import Moment, Name
 from domain.view import view
 from domain.vocabulary import ClockState, RequestType, Role, Stage, Urgency
-from records import queries
+from records import queries, shown
 from records.intake import InFlight, KeyReused, Taken, release, take_in
 from runtime.tokens import Principal
 
@@ -48,11 +49,20 @@ IdempotencyKey = Annotated[
 class Wanted(BaseModel):
     """Which requests to list; a filter left blank is none."""
 
+    number: str | None = Field(
+        default=None,
+        pattern=r"^(CR[0-9]{0,8}|CR[0-9]{8}-[0-9]{0,12})$",
+        description="How the number begins: `CR20240520`.",
+    )
+    external_id: Name | None = None
     stage: Stage | None = None
     urgency: Urgency | None = None
     request_type: RequestType | None = Field(default=None, alias="type")
     station: Name | None = None
     engineer: Name | None = None
+    held_by: Name | None = Field(
+        default=None, description="An engineer who has the work, or has been offered it."
+    )
     clock_state: ClockState | None = None
     breached: Rule | None = Field(default=None, description="A rule that was breached.")
     due_before: Moment | None = None
@@ -130,9 +140,11 @@ async def list_requests(
 
 def _page(engine: Engine, wanted: Wanted, moment: datetime) -> Response:
     """A page of the list, ready to send: showing 200 requests in the loop would hold up others."""
-    page = queries.list_requests(engine, **wanted.model_dump())
-    items = [view(request, moment) for request in page.items]
-    return JSONResponse({"items": items, "next": page.next})
+    page = queries.list_requests(engine, moment, **wanted.model_dump())
+    return JSONResponse(
+        {"items": page.items, "next": page.next, "total": page.total},
+        background=BackgroundTask(shown.make, engine, page.missing) if page.missing else None,
+    )
 
 
 async def _take_in(

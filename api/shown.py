@@ -150,10 +150,11 @@ class ServiceRequest(State):
 
 
 class ShownList(State):
-    """A page of requests, and the cursor of the next page."""
+    """A page of requests, the cursor of the next page, and how many match (10,000: or more)."""
 
     items: list[ServiceRequest]
     next: str | None
+    total: int
 
 
 class ShownResult(State):

@@ -6,16 +6,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, String, cast, tuple_
+from sqlalchemy import ColumnElement, Engine, func, tuple_
 from sqlmodel import col, select
 
 from domain.effects import Entry
 from domain.intake import Customer, NewRequest
 from domain.numbering import Prefix
 from domain.request import ServiceRequest
+from records import shown
 from records.engine import reading
 from records.intake import masked
-from records.tables import Form, Intake, Request, Timeline
+from records.tables import Clock, Form, Intake, Request, Timeline, Workload
+
+MOST_COUNTED = 10_000
+"""Where the counting of a list ends: nobody turns so many pages, and it stays cheap."""
+TURNS = (0, 1)
+"""Both values of `Request.turn`: naming them lets an index find a range within each."""
 
 
 class BadCursor(ValueError):
@@ -32,10 +38,18 @@ class StoredRequest:
 
 @dataclass(frozen=True)
 class Page:
-    """Some requests of a list, and the cursor of those that follow; None: there are no more."""
+    """Some requests of a list as they are shown.
 
-    items: list[ServiceRequest]
+    Attributes:
+        next: the cursor of those that follow; None: there are no more.
+        total: how many there are on all pages; `MOST_COUNTED`: so many or more.
+        missing: those that another version left behind, which `records.shown.make` makes anew.
+    """
+
+    items: list[dict[str, Any]]
     next: str | None
+    total: int
+    missing: list[str]
 
 
 @dataclass(frozen=True)
@@ -62,12 +76,16 @@ def stored(engine: Engine, number: str) -> StoredRequest | None:
 
 def list_requests(
     engine: Engine,
+    now: datetime,
     *,
+    number: str | None = None,
+    external_id: str | None = None,
     stage: str | None = None,
     urgency: str | None = None,
     request_type: str | None = None,
     station: str | None = None,
     engineer: str | None = None,
+    held_by: str | None = None,
     clock_state: str | None = None,
     breached: str | None = None,
     due_before: datetime | None = None,
@@ -76,7 +94,13 @@ def list_requests(
 ) -> Page:
     """Requests that meet every condition: those that jumped the queue, then the next due first.
 
+    Whatever moves meanwhile, pages that follow one another show every request that does not move
+    exactly once: a page begins after a place in this order, not after so many requests.
+
     Args:
+        now: what is left of each promise is counted to this moment.
+        number: how the number begins.
+        held_by: an engineer who has the work, or has been offered it.
         breached: a rule that the request has breached.
         cursor: `next` of the page before.
 
@@ -84,6 +108,7 @@ def list_requests(
         BadCursor: the cursor did not come from a page of ours.
     """
     equal = {
+        "external_id": external_id,
         "stage": stage,
         "urgency": urgency,
         "request_type": request_type,
@@ -91,21 +116,30 @@ def list_requests(
         "engineer": engineer,
         "clock_state": clock_state,
     }
-    order = (col(Request.turn), col(Request.next_due), col(Request.number))
-    wanted = select(Request).order_by(*order).limit(limit + 1)
-    wanted = wanted.filter_by(**{name: value for name, value in equal.items() if value is not None})
+    conditions = [col(getattr(Request, name)) == v for name, v in equal.items() if v is not None]
+    if number is not None:
+        conditions += _begins_with(number)
+    if held_by is not None:
+        conditions.append(_held_by(held_by))
     if breached is not None:
-        wanted = wanted.where(_breached(breached))
+        conditions.append(_breached(breached))
     if due_before is not None:
-        wanted = wanted.where(Request.next_due < due_before)
+        conditions += [col(Request.turn).in_(TURNS), col(Request.next_due) < due_before]
+    matching = select(Request.number, Request.turn, Request.next_due).where(*conditions)
+    order = (col(Request.turn), col(Request.next_due), col(Request.number))
+    wanted = matching.order_by(*order).limit(limit + 1)
     if cursor is not None:
         wanted = wanted.where(tuple_(*order) > tuple_(*_place(cursor)))
     with reading(engine) as session:
-        rows = session.exec(wanted).all()
-        shown = rows[:limit]
+        found = session.exec(wanted).all()
+        numbers = [number for number, *_ in found[:limit]]
+        counted = select(func.count()).select_from(matching.limit(MOST_COUNTED).subquery())
+        items, missing = shown.documents(session, numbers, now)
         return Page(
-            items=[ServiceRequest.model_validate_json(row.state) for row in shown],
-            next=_cursor(shown[-1]) if len(rows) > limit else None,
+            items=items,
+            next=_cursor(*found[limit - 1]) if len(found) > limit else None,
+            total=session.exec(counted).one(),
+            missing=missing,
         )
 
 
@@ -147,8 +181,8 @@ def customer(engine: Engine, number: str) -> Customer | None:
 # --- cursors --------------------------------------------------------------------------------------
 
 
-def _cursor(row: Request) -> str:
-    place = json.dumps([row.turn, row.next_due.isoformat(), row.number])
+def _cursor(number: str, turn: int, next_due: datetime) -> str:
+    place = json.dumps([turn, next_due.isoformat(), number])
     return urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
@@ -161,9 +195,26 @@ def _place(cursor: str) -> tuple[int, datetime, str]:
         raise BadCursor("the cursor is not one that a page of this list gave") from error
 
 
+# --- conditions -----------------------------------------------------------------------------------
+
+
+def _begins_with(start: str) -> list[ColumnElement[bool]]:
+    """The range is for the index, in whatever order a database sorts; the rest makes it exact."""
+    number = col(Request.number)
+    # Digits and dashes sort before letters everywhere.
+    in_range = number.between(start, start + "Z")
+    return [in_range, func.substr(number, 1, len(start)) == start]
+
+
 def _breached(rule: str) -> ColumnElement[bool]:
-    """Whether the JSON list of breached rules holds this one; the same on both databases."""
-    return cast(col(Request.breached), String).contains(f'"{rule}"', autoescape=True)
+    broken = select(Clock.number).where(Clock.rule == rule, col(Clock.breached_at).is_not(None))
+    return col(Request.number).in_(broken)
+
+
+def _held_by(engineer: str) -> ColumnElement[bool]:
+    has = select(Request.number).where(Request.engineer == engineer)
+    was_offered = select(Workload.number).where(Workload.engineer == engineer)
+    return col(Request.number).in_(has.union(was_offered))
 
 
 # --- forms ----------------------------------------------------------------------------------------

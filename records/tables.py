@@ -7,13 +7,19 @@ Values of the standard's vocabularies are kept as their text. Personal data stan
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, Text, UniqueConstraint
+from sqlalchemy import JSON, Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from records.base import Record
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 """`Request.next_due` when nothing is due: it sorts last."""
+
+
+_IN_TURN = ("turn", "next_due", "number")
+_FILTERS = ("stage", "urgency", "request_type", "station", "engineer", "clock_state")
+_COUNTED = ("stage", "clock_state", "urgency", "station")
+_OPEN = text("stage <> 'closed'")
 
 
 class Request(Record, table=True):
@@ -26,7 +32,14 @@ class Request(Record, table=True):
         written_at: when this row last changed, by the database's writer.
     """
 
-    __table_args__ = (Index(None, "turn", "next_due", "number"),)
+    # SQLite reads a column that stands after the long `state` slowly, so every list is answered
+    # from an index alone: one filter from its own, several together from the first.
+    __table_args__ = (
+        Index("ix_request_in_turn", *_IN_TURN, *_FILTERS),
+        *(Index(None, filtered, *_IN_TURN) for filtered in _FILTERS),
+        Index("ix_request_open", *_COUNTED, sqlite_where=_OPEN, postgresql_where=_OPEN),
+        Index(None, "written_at", "number"),
+    )
 
     number: str = Field(primary_key=True)
     revision: int
@@ -35,8 +48,8 @@ class Request(Record, table=True):
     stage: str
     urgency: str
     request_type: str
-    station: str | None = Field(index=True)
-    engineer: str | None = Field(index=True)
+    station: str | None
+    engineer: str | None
     clock_state: str
     breached: list[str] = Field(sa_type=JSON)
     next_due: datetime
@@ -46,7 +59,23 @@ class Request(Record, table=True):
     serial: str | None = Field(index=True)
     received_at: datetime = Field(index=True)
     closed_at: datetime | None
-    written_at: datetime = Field(index=True)
+    written_at: datetime
+    external_id: str | None = Field(default=None, index=True)
+
+
+class Shown(Record, table=True):
+    """A request as it is shown, made when it is written so that a list need not make it.
+
+    Attributes:
+        made_by: the code that made it; what another made is not trusted, but made anew.
+        document: `domain.view.lasting` as JSON.
+        row: `domain.view.row` as JSON.
+    """
+
+    number: str = Field(primary_key=True, foreign_key="request.number")
+    made_by: str
+    document: str = Field(sa_type=Text)
+    row: str = Field(sa_type=Text)
 
 
 class Customer(Record, table=True):
@@ -100,9 +129,17 @@ class Clock(Record, table=True):
         late_seconds: how much longer than promised it took; None: not stopped, or in time.
         fired_at: when the platform noticed the breach: what it was late by is nobody's fault.
         owed_role, owed_by: who must act, and the person where one is known.
+        station: the request's.
+        live: neither stopped nor cancelled: it is still owed.
+        decided_at: when it was kept or broken; None: neither so far.
+        tells: the role that hears of the breach first.
     """
 
-    __table_args__ = (Index(None, "state", "due_at"), Index(None, "rule", "state"))
+    __table_args__ = (
+        Index(None, "live", "state", "due_at"),
+        Index("ix_clock_breached", "rule", "breached_at", "number"),
+        Index("ix_clock_decided", "decided_at", "rule", "state", "station", "late_seconds"),
+    )
 
     number: str = Field(primary_key=True, foreign_key="request.number")
     place: int = Field(primary_key=True)
@@ -117,6 +154,10 @@ class Clock(Record, table=True):
     late_seconds: float | None
     owed_role: str
     owed_by: str | None
+    station: str | None = None
+    live: bool = True
+    decided_at: datetime | None = None
+    tells: str | None = None
 
 
 class Form(Record, table=True):
