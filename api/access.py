@@ -40,7 +40,9 @@ async def principal(
         raise Problem(code, headers={"WWW-Authenticate": challenge}) from None
 
 
-def _needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
+def needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
+    """A dependency: who calls, if they may do this; else the problem `scope_missing`."""
+
     async def entitled(caller: Annotated[Principal, Depends(principal)]) -> Principal:
         if scope not in caller.scopes:
             raise Problem(
@@ -55,9 +57,9 @@ def _needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
     return entitled
 
 
-Creator = Annotated[Principal, Depends(_needs(Scope.create))]
-Reader = Annotated[Principal, Depends(_needs(Scope.read))]
-Reporter = Annotated[Principal, Depends(_needs(Scope.report))]
+Creator = Annotated[Principal, Depends(needs(Scope.create))]
+Reader = Annotated[Principal, Depends(needs(Scope.read))]
+Reporter = Annotated[Principal, Depends(needs(Scope.report))]
 
 
 def as_reported_by(caller: Principal, event: BaseEvent, now: datetime) -> BaseEvent:

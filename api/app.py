@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from api import details, events, handlers, health, openapi, requests
+from api import board, details, events, handlers, health, openapi, requests, stream
 from api.middleware import CallId
 from api.services import opened
 from api.starting import begin_all_left
@@ -30,10 +30,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with opened(chosen, key) as services:
             app.state.services = services
+            app.state.stream = stream.Stream(services)
             starter = asyncio.create_task(begin_all_left(services))
             try:
                 yield
             finally:
+                await app.state.stream.close()
                 starter.cancel()
                 with suppress(asyncio.CancelledError):
                     await starter
@@ -42,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPIOffline(lifespan=lifespan, redirect_slashes=False, **openapi.ABOUT)
     app.add_middleware(CallId)
     handlers.register(app)
-    for module in (requests, events, details, health):
+    for module in (requests, events, details, board, stream, health):
         app.include_router(module.router)
     openapi.complete(app)
     return app

@@ -1,5 +1,6 @@
 """What `/openapi.json` says beyond what FastAPI sees: bodies, answers, problems, examples."""
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,6 +27,7 @@ ABOUT: dict[str, Any] = {
         {"name": "requests", "description": "Service requests 服务请求"},
         {"name": "events", "description": "What happened, reported by people and systems"},
         {"name": "details", "description": "Timeline, clocks, obligations and forms of a request"},
+        {"name": "board", "description": "What a supervisor asks of all requests at once 看板"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
 }
@@ -195,6 +197,61 @@ CLOCKS = _detail("getClocks", "Every promise and how it stands", shown.ShownCloc
 OBLIGATIONS = _detail("getObligations", "What happens if nobody acts", shown.ShownObligations)
 FORMS = _detail("getForms", "Every form, in the order of the course", shown.ShownForms)
 FORM = _detail("getForm", "One form, by number or code", shown.ShownForm, "form_not_found")
+
+
+def _asked(operation_id: str, summary: str, model: type[BaseModel]) -> dict[str, Any]:
+    return operation(
+        operation_id, summary, {200: (summary, model)}, (*AUTH, "validation_failed", *ANY)
+    )
+
+
+_ROW = {
+    "number": "CR20260520-017",
+    "stage": "response",
+    "type": "repair",
+    "urgency": "urgent",
+    "station": "ST-PD",
+    "engineer": None,
+    "clock_state": "breached",
+    "next_due": "2026-05-20T01:10:00Z",
+    "rule": "first_response",
+    "owed_by": {"role": "agent", "id": None},
+    "jumped_queue": True,
+    "on_hold": False,
+    "event_count": 0,
+}
+BOARD = operation(
+    "getBoard",
+    "How everything open stands, and what is due next",
+    {
+        200: ("The counts and the head of the queue", shown.ShownBoard),
+        304: ("The caller already has it (If-None-Match)", None),
+    },
+    (*AUTH, "validation_failed", *ANY),
+)
+STREAM = operation(
+    "streamBoard",
+    "Every change as it happens (server-sent events)",
+    {
+        200: (
+            "`request`: a line of the queue; `counts`: those that changed; `reset`: load the "
+            "board anew",
+            None,
+        )
+    },
+    (*AUTH, *ANY),
+)
+STREAM["responses"][200]["content"] = {
+    "text/event-stream": {
+        "schema": {"type": "string"},
+        "example": f"id: 1779239417123456\nevent: request\ndata: {json.dumps(_ROW)}\n\n",
+    }
+}
+DUE = _asked("getDue", "What breaks soon if nobody acts", shown.ShownDue)
+BREACHED = _asked("getBreached", "What is broken, and who owes it", shown.ShownBreached)
+WORKLOAD = _asked("getWorkload", "What every engineer holds", shown.ShownWorkload)
+PUNCTUALITY = _asked("getPunctuality", "How well each rule was kept", shown.ShownPunctuality)
+
 LIVE = operation("getLiveness", "Whether this process lives", {200: ("It lives", None)}, ())
 READY = operation(
     "getReadiness",

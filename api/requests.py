@@ -8,6 +8,7 @@ import structlog
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic_core import to_json
 from sqlalchemy import Engine
 from starlette.background import BackgroundTask
 
@@ -141,8 +142,9 @@ async def list_requests(
 def _page(engine: Engine, wanted: Wanted, moment: datetime) -> Response:
     """A page of the list, ready to send: showing 200 requests in the loop would hold up others."""
     page = queries.list_requests(engine, moment, **wanted.model_dump())
-    return JSONResponse(
-        {"items": page.items, "next": page.next, "total": page.total},
+    return Response(
+        to_json({"items": page.items, "next": page.next, "total": page.total}),
+        media_type="application/json",
         background=BackgroundTask(shown.make, engine, page.missing) if page.missing else None,
     )
 

@@ -137,7 +137,7 @@ def list_requests(
         items, missing = shown.documents(session, numbers, now)
         return Page(
             items=items,
-            next=_cursor(*found[limit - 1]) if len(found) > limit else None,
+            next=cursor_after(*found[limit - 1]) if len(found) > limit else None,
             total=session.exec(counted).one(),
             missing=missing,
         )
@@ -181,7 +181,8 @@ def customer(engine: Engine, number: str) -> Customer | None:
 # --- cursors --------------------------------------------------------------------------------------
 
 
-def _cursor(number: str, turn: int, next_due: datetime) -> str:
+def cursor_after(number: str, turn: int, next_due: datetime) -> str:
+    """The cursor of what follows this place in the list."""
     place = json.dumps([turn, next_due.isoformat(), number])
     return urlsafe_b64encode(place.encode()).decode().rstrip("=")
 

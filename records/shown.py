@@ -1,12 +1,12 @@
 """Requests as they are shown, kept beside them as text: a list of fifty is read, not worked out."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
@@ -43,7 +43,7 @@ def documents(
     next one who asks.
     """
     all_of_them, left = _each(session, numbers)
-    return [seen_at(json.loads(each.document), now) for each in all_of_them], left
+    return [seen_at(from_json(each.document), now) for each in all_of_them], left
 
 
 def rows(session: Session, numbers: Sequence[str]) -> list[str]:
@@ -64,8 +64,8 @@ def _made(request: ServiceRequest) -> Shown:
     return Shown(
         number=request.number,
         made_by=MADE_BY,
-        document=json.dumps(lasting(request), ensure_ascii=False, separators=(",", ":")),
-        row=json.dumps(row(request), ensure_ascii=False, separators=(",", ":")),
+        document=to_json(lasting(request)).decode(),
+        row=to_json(row(request)).decode(),
     )
 
 
