@@ -152,7 +152,7 @@ def _change(
 
 def _compare(report: Report, everyone: Sequence[Client], written: dict[Change, float]) -> None:
     report.changes = len(written)
-    latest = dict(written)
+    latest = dict(written.keys())
     for client in everyone:
         for change, committed_at in written.items():
             if (heard_at := client.heard.get(change)) is not None:
