@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from api import board, details, events, handlers, health, openapi, requests, stream
+from api import board, bulk, details, events, handlers, health, openapi, requests, stream
 from api.middleware import CallId
 from api.services import opened
 from api.starting import begin_all_left
@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPIOffline(lifespan=lifespan, redirect_slashes=False, **openapi.ABOUT)
     app.add_middleware(CallId)
     handlers.register(app)
-    for module in (requests, events, details, board, stream, health):
+    for module in (requests, events, details, board, stream, bulk, health):
         app.include_router(module.router)
     openapi.complete(app)
     return app

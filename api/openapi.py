@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from api import shown
+from api import orders, shown
 from api.problems import KINDS, MEDIA_TYPE, TYPE_BASE, Problem
 from domain.events import EVENTS
 from domain.intake import NewRequest
@@ -28,6 +28,7 @@ ABOUT: dict[str, Any] = {
         {"name": "events", "description": "What happened, reported by people and systems"},
         {"name": "details", "description": "Timeline, clocks, obligations and forms of a request"},
         {"name": "board", "description": "What a supervisor asks of all requests at once 看板"},
+        {"name": "bulk", "description": "Many requests at once 批量操作"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
 }
@@ -36,6 +37,9 @@ AUTH = ("token_missing", "token_invalid", "token_expired", "scope_missing")
 BODY = ("body_too_large", "unsupported_media_type", "invalid_json", "validation_failed")
 ANY = ("internal_error", "records_unavailable")
 _REF = "#/components/schemas/"
+
+BODIES: list[type[BaseModel]] = [NewRequest, *EVENTS.values()]
+"""The models of what is taken."""
 
 ANSWERS: list[type[BaseModel]] = [shown.ServiceRequest, shown.ShownResults]
 """The models whose schemas the document carries; each operation adds its own."""
@@ -252,6 +256,49 @@ BREACHED = _asked("getBreached", "What is broken, and who owes it", shown.ShownB
 WORKLOAD = _asked("getWorkload", "What every engineer holds", shown.ShownWorkload)
 PUNCTUALITY = _asked("getPunctuality", "How well each rule was kept", shown.ShownPunctuality)
 
+
+def _ordered(
+    operation_id: str, summary: str, order: type[BaseModel], **examples: Any
+) -> dict[str, Any]:
+    BODIES.append(order)
+    return operation(
+        operation_id,
+        summary,
+        {200: ("What became, or would become, of each request", shown.ShownOrder)},
+        (*AUTH, *BODY, "role_not_allowed", *ANY),
+        openapi_extra=body({"$ref": _REF + order.__name__}, **examples),
+    )
+
+
+REASSIGN = _ordered(
+    "reassign",
+    "Give work to another engineer, or to several in turn",
+    orders.Reassign,
+    ill={
+        "from_engineer": "GY2024001",
+        "to": ["GY2024002", "GY2024003"],
+        "reason": "工程师请病假",
+        "dry_run": True,
+    },
+)
+HOLD = _ordered(
+    "holdMany",
+    "Put requests on hold",
+    orders.PutOnHold,
+    typhoon={
+        "filter": {"station": "ST-PD", "stage": "service"},
+        "reason": "台风停工，客户同意延期",
+        "until": "2026-07-12T08:00:00+08:00",
+        "dry_run": True,
+    },
+)
+RESUME = _ordered(
+    "resumeMany",
+    "Go on with requests that are on hold",
+    orders.Resume,
+    some={"numbers": ["CR20260710-004", "CR20260710-011"], "dry_run": False},
+)
+
 LIVE = operation("getLiveness", "Whether this process lives", {200: ("It lives", None)}, ())
 READY = operation(
     "getReadiness",
@@ -322,9 +369,8 @@ def complete(app: FastAPI) -> None:
 
 
 def _schemas() -> dict[str, Any]:
-    bodies: list[type[BaseModel]] = [NewRequest, *EVENTS.values()]
     taken: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (model, "validation") for model in bodies
+        (model, "validation") for model in BODIES
     ]
     given: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (model, "serialization") for model in ANSWERS

@@ -382,3 +382,22 @@ class ShownPunctuality(State):
     day: date
     timezone: str
     rules: list[ShownRule]
+
+
+class ShownBecame(State):
+    """What became of an order for one request; `code`, `reason` and `facts` when it was not so."""
+
+    number: str
+    event: str
+    status: Literal["would_apply", "applied", "repeated", "refused", "unanswered", "skipped"]
+    code: str | None = None
+    reason: str | None = None
+    facts: dict[str, str] | None = None
+
+
+class ShownOrder(State):
+    """What became of an order, or would; `counts` by status."""
+
+    dry_run: bool
+    counts: dict[str, int]
+    items: list[ShownBecame]

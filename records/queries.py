@@ -2,9 +2,10 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Engine, func, tuple_
 from sqlmodel import col, select
@@ -13,6 +14,7 @@ from domain.effects import Entry
 from domain.intake import Customer, NewRequest
 from domain.numbering import Prefix
 from domain.request import ServiceRequest
+from domain.vocabulary import Stage
 from records import shown
 from records.engine import reading
 from records.intake import masked
@@ -22,6 +24,22 @@ MOST_COUNTED = 10_000
 """Where the counting of a list ends: nobody turns so many pages, and it stays cheap."""
 TURNS = (0, 1)
 """Both values of `Request.turn`: naming them lets an index find a range within each."""
+
+
+class Conditions(TypedDict, total=False):
+    """What requests are found by; None: whatever it is."""
+
+    number: str | None
+    external_id: str | None
+    stage: str | None
+    urgency: str | None
+    request_type: str | None
+    station: str | None
+    engineer: str | None
+    held_by: str | None
+    clock_state: str | None
+    breached: str | None
+    due_before: datetime | None
 
 
 class BadCursor(ValueError):
@@ -78,19 +96,9 @@ def list_requests(
     engine: Engine,
     now: datetime,
     *,
-    number: str | None = None,
-    external_id: str | None = None,
-    stage: str | None = None,
-    urgency: str | None = None,
-    request_type: str | None = None,
-    station: str | None = None,
-    engineer: str | None = None,
-    held_by: str | None = None,
-    clock_state: str | None = None,
-    breached: str | None = None,
-    due_before: datetime | None = None,
     cursor: str | None = None,
     limit: int = 50,
+    **conditions: Unpack[Conditions],
 ) -> Page:
     """Requests that meet every condition: those that jumped the queue, then the next due first.
 
@@ -99,33 +107,14 @@ def list_requests(
 
     Args:
         now: what is left of each promise is counted to this moment.
-        number: how the number begins.
-        held_by: an engineer who has the work, or has been offered it.
-        breached: a rule that the request has breached.
         cursor: `next` of the page before.
+        conditions: `number`: how it begins; `held_by`: an engineer who has the work, or has been
+            offered it; `breached`: a rule that the request has breached.
 
     Raises:
         BadCursor: the cursor did not come from a page of ours.
     """
-    equal = {
-        "external_id": external_id,
-        "stage": stage,
-        "urgency": urgency,
-        "request_type": request_type,
-        "station": station,
-        "engineer": engineer,
-        "clock_state": clock_state,
-    }
-    conditions = [col(getattr(Request, name)) == v for name, v in equal.items() if v is not None]
-    if number is not None:
-        conditions += _begins_with(number)
-    if held_by is not None:
-        conditions.append(_held_by(held_by))
-    if breached is not None:
-        conditions.append(_breached(breached))
-    if due_before is not None:
-        conditions += [col(Request.turn).in_(TURNS), col(Request.next_due) < due_before]
-    matching = select(Request.number, Request.turn, Request.next_due).where(*conditions)
+    matching = select(Request.number, Request.turn, Request.next_due).where(*_met(conditions))
     order = (col(Request.turn), col(Request.next_due), col(Request.number))
     wanted = matching.order_by(*order).limit(limit + 1)
     if cursor is not None:
@@ -141,6 +130,30 @@ def list_requests(
             total=session.exec(counted).one(),
             missing=missing,
         )
+
+
+def open_numbers(engine: Engine, most: int, **conditions: Unpack[Conditions]) -> list[str]:
+    """The numbers of open requests that meet every condition, at most so many, as in the list."""
+    order = (col(Request.turn), col(Request.next_due), col(Request.number))
+    is_open = Request.stage != Stage.closed.value
+    wanted = select(Request.number).where(is_open, *_met(conditions)).order_by(*order)
+    with reading(engine) as session:
+        return list(session.exec(wanted.limit(most)))
+
+
+def held_numbers(engine: Engine, engineer: str, most: int) -> list[str]:
+    """The numbers of the unfinished work that an engineer has or was offered, the oldest first."""
+    order = (col(Workload.since), col(Workload.number))
+    wanted = select(Workload.number).where(Workload.engineer == engineer).order_by(*order)
+    with reading(engine) as session:
+        return list(session.exec(wanted.limit(most)))
+
+
+def states(engine: Engine, numbers: Sequence[str]) -> dict[str, ServiceRequest]:
+    """These requests as the workflow last wrote them down; those that there are."""
+    wanted = select(Request.number, Request.state).where(col(Request.number).in_(numbers))
+    with reading(engine) as session:
+        return {n: ServiceRequest.model_validate_json(state) for n, state in session.exec(wanted)}
 
 
 def timeline(engine: Engine, number: str) -> list[Entry]:
@@ -197,6 +210,25 @@ def _place(cursor: str) -> tuple[int, datetime, str]:
 
 
 # --- conditions -----------------------------------------------------------------------------------
+
+
+def _met(conditions: Conditions) -> list[ColumnElement[bool]]:
+    given = {name: value for name, value in conditions.items() if value is not None}
+    return [each for name, value in given.items() for each in _condition(name, value)]
+
+
+def _condition(name: str, value: Any) -> list[ColumnElement[bool]]:
+    match name:
+        case "number":
+            return _begins_with(value)
+        case "held_by":
+            return [_held_by(value)]
+        case "breached":
+            return [_breached(value)]
+        case "due_before":
+            return [col(Request.turn).in_(TURNS), col(Request.next_due) < value]
+        case _:
+            return [col(getattr(Request, name)) == value]
 
 
 def _begins_with(start: str) -> list[ColumnElement[bool]]:
