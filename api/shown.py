@@ -150,7 +150,7 @@ class ServiceRequest(State):
 
 
 class ShownList(State):
-    """A page of requests, the cursor of the next page, and how many match (10,000: or more)."""
+    """A page of requests, the cursor of the next page, and how many match (1,000: or more)."""
 
     items: list[ServiceRequest]
     next: str | None

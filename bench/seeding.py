@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from functools import lru_cache
+from itertools import chain, islice, zip_longest
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, text
@@ -30,6 +31,7 @@ RECENT = 0.4
 VARIATIONS = 30
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _ENGINEER = re.compile(r"GY\d{7}")
+_PLACE = {engineer: place for place, engineer in enumerate(ENGINEERS)}
 _CHUNK = 1000
 
 Row = dict[str, Any]
@@ -133,12 +135,8 @@ def _variation(of: Rows, serial: int, shift: timedelta) -> Rows:
     def moved(moment: datetime) -> datetime:
         return moment if moment == NEVER else moment + shift
 
-    def told_later(found: re.Match[str]) -> str:
-        moment = datetime.fromisoformat(found[0]).astimezone(UTC) + shift
-        return moment.isoformat().replace("+00:00", "Z")
-
     def another(found: re.Match[str]) -> str:
-        return ENGINEERS[(ENGINEERS.index(found[0]) + serial) % len(ENGINEERS)]
+        return ENGINEERS[(_PLACE[found[0]] + serial) % len(ENGINEERS)]
 
     def changed(value: Any) -> Any:
         if isinstance(value, datetime):
@@ -147,9 +145,10 @@ def _variation(of: Rows, serial: int, shift: timedelta) -> Rows:
             return value
         if not value.startswith("{"):
             return names.get(value) or _ENGINEER.sub(another, value)
+        value = _told_later(value, shift)
         for old, new in names.items():
             value = value.replace(f'"{old}"', f'"{new}"')
-        return _ENGINEER.sub(another, _MOMENT.sub(told_later, value))
+        return _ENGINEER.sub(another, value)
 
     def all_changed(row: Row) -> Row:
         return {name: changed(value) for name, value in row.items()}
@@ -162,3 +161,16 @@ def _variation(of: Rows, serial: int, shift: timedelta) -> Rows:
         [all_changed(clock) for clock in of.clocks],
         [all_changed(held) for held in of.workload],
     )
+
+
+def _told_later(text: str, shift: timedelta) -> str:
+    around, moments = _taken_apart(text)
+    later = ((moment + shift).isoformat().replace("+00:00", "Z") for moment in moments)
+    return "".join(chain.from_iterable(zip_longest(around, later, fillvalue="")))
+
+
+@lru_cache(maxsize=8)
+def _taken_apart(text: str) -> tuple[list[str], list[datetime]]:
+    """What stands around the moments of a text, and the moments: the same for every variation."""
+    moments = [datetime.fromisoformat(found).astimezone(UTC) for found in _MOMENT.findall(text)]
+    return _MOMENT.split(text), moments

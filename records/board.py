@@ -4,7 +4,7 @@ Every answer is counted by the database from indexes: none reads a request's sta
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
@@ -12,20 +12,20 @@ from statistics import median
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import ColumnElement, Engine, and_, case, func, or_, true
+from sqlalchemy import ColumnElement, Engine, and_, case, func, or_
 from sqlmodel import Session, col, select
 
-from domain.clocks import Ticking
+from domain.clocks import BROKEN, Ticking
 from domain.rules import AFTERMATH, PROMISES, TARGETS, Rule
 from domain.values import rfc3339
 from domain.vocabulary import ClockState, Role, Stage, Urgency
 from records import shown
 from records.engine import reading
 from records.master_data import Engineer
-from records.tables import Clock, Request, Workload
+from records.tables import LIVE, NEVER, OPEN, Clock, Request, Workload
 
 HOUR = timedelta(hours=1)
-OPEN = Request.stage != Stage.closed.value
+DECIDED = (Ticking.kept.value, *(state.value for state in BROKEN))
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ def due(
     limit: int = 100,
 ) -> Owed:
     """The promises that break within this time if nobody acts, the next first."""
-    pressing = [_pressing(now, within), *_at(Clock.station, station)]
+    pressing = _pressing(now, within)
     with reading(engine) as session:
-        total = session.exec(select(func.count()).select_from(Clock).where(*pressing)).one()
-        return Owed(_promises(session, pressing, limit), total)
+        total = _how_many(session, pressing, station)
+        return Owed(_promises(session, [pressing], station, limit), total)
 
 
 def breached(
@@ -107,7 +107,7 @@ def breached(
         for rule, role, who, count in session.exec(grouped):
             by_rule[rule] += count
             by_owner[role, who] += count
-        items = _promises(session, broken, limit)
+        items = _promises(session, [_announced(), _unnoticed(now)], station, limit)
     return Owed(
         items,
         by_owner.total(),
@@ -166,12 +166,16 @@ def punctuality(
     on the same day.
     """
     decided = [
+        # Named one by one, so that each is one range of the index.
+        col(Clock.rule).in_(list(Rule)),
+        col(Clock.state).in_(DECIDED),
         col(Clock.decided_at) >= begins,
         col(Clock.decided_at) < ends,
         *_at(Clock.station, station),
     ]
     by = (col(Clock.rule), col(Clock.state))
-    late = select(Clock.rule, Clock.late_seconds).where(*decided, Clock.state == Ticking.late.value)
+    late = select(Clock.rule, Clock.late_seconds).where(*decided)
+    late = late.where(Clock.state == Ticking.late.value)
     with reading(engine) as session:
         counted = session.exec(select(*by, func.count()).where(*decided).group_by(*by)).all()
         lateness: dict[str, list[float]] = defaultdict(list)
@@ -219,32 +223,48 @@ def _at(column: Any, station: str | None) -> Sequence[ColumnElement[bool]]:
 def _pressing(now: datetime, within: timedelta) -> ColumnElement[bool]:
     """Owed, and due from now on."""
     return and_(
-        col(Clock.live) == true(),
+        LIVE,
         col(Clock.state) == Ticking.running.value,
         col(Clock.due_at) >= now,
         col(Clock.due_at) < now + within,
     )
 
 
+def _announced() -> ColumnElement[bool]:
+    """Owed, past, and noticed."""
+    return and_(LIVE, col(Clock.state) == Ticking.breached.value)
+
+
+def _unnoticed(now: datetime) -> ColumnElement[bool]:
+    """Owed and past, while no worker was there to notice."""
+    return and_(LIVE, col(Clock.state) == Ticking.running.value, col(Clock.due_at) < now)
+
+
 def _broken(now: datetime) -> ColumnElement[bool]:
-    """Owed, and past; whether or not a worker has noticed."""
-    live = col(Clock.live) == true()
-    unnoticed = and_(live, col(Clock.state) == Ticking.running.value, col(Clock.due_at) < now)
-    return or_(and_(live, col(Clock.state) == Ticking.breached.value), unnoticed)
+    return or_(_announced(), _unnoticed(now))
 
 
 # --- promises -------------------------------------------------------------------------------------
 
 
 def _promises(
-    session: Session, wanted: Iterable[ColumnElement[bool]], limit: int
+    session: Session, kinds: Sequence[ColumnElement[bool]], station: str | None, limit: int
 ) -> list[dict[str, Any]]:
-    since = func.coalesce(Clock.breached_at, Clock.due_at)
-    first = select(Clock).where(*wanted).order_by(since, col(Clock.number), col(Clock.place))
-    clocks = session.exec(first.limit(limit)).all()
-    numbers = sorted({clock.number for clock in clocks})
+    """The first of these kinds of promises, the earliest due first; those that rest come last."""
+    order = (col(Clock.due_at), col(Clock.number), col(Clock.place))
+    first: list[Clock] = []
+    for dated in (col(Clock.due_at).is_not(None), col(Clock.due_at).is_(None)):
+        for kind in kinds if len(first) < limit else ():
+            wanted = select(Clock).where(kind, dated, *_at(Clock.station, station))
+            first += session.exec(wanted.order_by(*order).limit(limit))
+    first = sorted(first, key=_earliest)[:limit]
+    numbers = sorted({clock.number for clock in first})
     rows = dict(zip(numbers, shown.rows(session, numbers), strict=True))
-    return [{**_promise(clock), "request": from_json(rows[clock.number])} for clock in clocks]
+    return [{**_promise(clock), "request": from_json(rows[clock.number])} for clock in first]
+
+
+def _earliest(clock: Clock) -> tuple[datetime, str, int]:
+    return clock.due_at or NEVER, clock.number, clock.place
 
 
 def _promise(clock: Clock) -> dict[str, Any]:

@@ -8,19 +8,18 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Engine, func, tuple_
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from domain.effects import Entry
 from domain.intake import Customer, NewRequest
 from domain.numbering import Prefix
 from domain.request import ServiceRequest
-from domain.vocabulary import Stage
 from records import shown
 from records.engine import reading
 from records.intake import masked
-from records.tables import Clock, Form, Intake, Request, Timeline, Workload
+from records.tables import OPEN, Clock, Form, Intake, Request, Timeline, Workload
 
-MOST_COUNTED = 10_000
+MOST_COUNTED = 1000
 """Where the counting of a list ends: nobody turns so many pages, and it stays cheap."""
 TURNS = (0, 1)
 """Both values of `Request.turn`: naming them lets an index find a range within each."""
@@ -114,15 +113,17 @@ def list_requests(
     Raises:
         BadCursor: the cursor did not come from a page of ours.
     """
-    matching = select(Request.number, Request.turn, Request.next_due).where(*_met(conditions))
     order = (col(Request.turn), col(Request.next_due), col(Request.number))
-    wanted = matching.order_by(*order).limit(limit + 1)
-    if cursor is not None:
-        wanted = wanted.where(tuple_(*order) > tuple_(*_place(cursor)))
     with reading(engine) as session:
+        met = _met(session, conditions)
+        matching = select(Request.number, Request.turn, Request.next_due).where(*met)
+        wanted = matching.order_by(*order).limit(limit + 1)
+        if cursor is not None:
+            wanted = wanted.where(tuple_(*order) > tuple_(*_place(cursor)))
         found = session.exec(wanted).all()
         numbers = [number for number, *_ in found[:limit]]
-        counted = select(func.count()).select_from(matching.limit(MOST_COUNTED).subquery())
+        some = select(Request.number).where(*met).limit(MOST_COUNTED)
+        counted = select(func.count()).select_from(some.subquery())
         items, missing = shown.documents(session, numbers, now)
         return Page(
             items=items,
@@ -135,10 +136,9 @@ def list_requests(
 def open_numbers(engine: Engine, most: int, **conditions: Unpack[Conditions]) -> list[str]:
     """The numbers of open requests that meet every condition, at most so many, as in the list."""
     order = (col(Request.turn), col(Request.next_due), col(Request.number))
-    is_open = Request.stage != Stage.closed.value
-    wanted = select(Request.number).where(is_open, *_met(conditions)).order_by(*order)
     with reading(engine) as session:
-        return list(session.exec(wanted.limit(most)))
+        wanted = select(Request.number).where(OPEN, *_met(session, conditions))
+        return list(session.exec(wanted.order_by(*order).limit(most)))
 
 
 def held_numbers(engine: Engine, engineer: str, most: int) -> list[str]:
@@ -212,19 +212,19 @@ def _place(cursor: str) -> tuple[int, datetime, str]:
 # --- conditions -----------------------------------------------------------------------------------
 
 
-def _met(conditions: Conditions) -> list[ColumnElement[bool]]:
+def _met(session: Session, conditions: Conditions) -> list[Any]:
     given = {name: value for name, value in conditions.items() if value is not None}
-    return [each for name, value in given.items() for each in _condition(name, value)]
+    return [each for name, value in given.items() for each in _condition(session, name, value)]
 
 
-def _condition(name: str, value: Any) -> list[ColumnElement[bool]]:
+def _condition(session: Session, name: str, value: Any) -> list[ColumnElement[bool]]:
     match name:
         case "number":
             return _begins_with(value)
         case "held_by":
             return [_held_by(value)]
         case "breached":
-            return [_breached(value)]
+            return [_breached(session, value)]
         case "due_before":
             return [col(Request.turn).in_(TURNS), col(Request.next_due) < value]
         case _:
@@ -232,16 +232,23 @@ def _condition(name: str, value: Any) -> list[ColumnElement[bool]]:
 
 
 def _begins_with(start: str) -> list[ColumnElement[bool]]:
-    """The range is for the index, in whatever order a database sorts; the rest makes it exact."""
+    """A day is a range of the index; of a month there are too many to put in order."""
     number = col(Request.number)
-    # Digits and dashes sort before letters everywhere.
-    in_range = number.between(start, start + "Z")
-    return [in_range, func.substr(number, 1, len(start)) == start]
+    begins = func.substr(number, 1, len(start)) == start
+    # Digits and dashes sort before letters, whatever order a database sorts in.
+    return [number.between(start, start + "Z"), begins] if len(start) >= _A_DAY else [begins]
 
 
-def _breached(rule: str) -> ColumnElement[bool]:
-    broken = select(Clock.number).where(Clock.rule == rule, col(Clock.breached_at).is_not(None))
-    return col(Request.number).in_(broken)
+_A_DAY = len("CR20240520")
+
+
+def _breached(session: Session, rule: str) -> ColumnElement[bool]:
+    """Few are looked up one by one; many are met soon enough on the way through the list."""
+    broke = select(Clock.number).where(Clock.rule == rule, col(Clock.breached_at).is_not(None))
+    some = session.exec(broke.limit(MOST_COUNTED)).all()
+    if len(some) < MOST_COUNTED:
+        return col(Request.number).in_(set(some))
+    return broke.where(Clock.number == Request.number).exists()
 
 
 def _held_by(engineer: str) -> ColumnElement[bool]:

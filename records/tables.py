@@ -18,8 +18,9 @@ NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 _IN_TURN = ("turn", "next_due", "number")
 _FILTERS = ("stage", "urgency", "request_type", "station", "engineer", "clock_state")
-_COUNTED = ("stage", "clock_state", "urgency", "station")
-_OPEN = text("stage <> 'closed'")
+_COUNTED = ("stage", "clock_state", "urgency")
+OPEN = text("stage <> 'closed'")
+"""Open requests, in the very words of the indexes that hold only these; SQLite compares words."""
 
 
 class Request(Record, table=True):
@@ -37,7 +38,14 @@ class Request(Record, table=True):
     __table_args__ = (
         Index("ix_request_in_turn", *_IN_TURN, *_FILTERS),
         *(Index(None, filtered, *_IN_TURN) for filtered in _FILTERS),
-        Index("ix_request_open", *_COUNTED, sqlite_where=_OPEN, postgresql_where=_OPEN),
+        Index("ix_request_open", *_COUNTED, sqlite_where=OPEN, postgresql_where=OPEN),
+        Index(
+            "ix_request_open_at",
+            "station",
+            *_COUNTED,
+            sqlite_where=OPEN,
+            postgresql_where=OPEN,
+        ),
         Index(None, "written_at", "number"),
     )
 
@@ -119,6 +127,12 @@ class Intake(Record, table=True):
     lease_until: datetime | None
 
 
+_OWED = ("state", "due_at", "rule", "owed_role", "owed_by", "station", "breached_at")
+LIVE = text("live")
+"""Promises that are owed, likewise."""
+_BROKE = text("breached_at IS NOT NULL")
+
+
 class Clock(Record, table=True):
     """One promise of a request, for finding what is due, what is broken, and who owes it.
 
@@ -135,10 +149,11 @@ class Clock(Record, table=True):
         tells: the role that hears of the breach first.
     """
 
+    # Most promises are past; those that are owed, and those that broke, are few and quickly found.
     __table_args__ = (
-        Index(None, "live", "state", "due_at"),
-        Index("ix_clock_breached", "rule", "breached_at", "number"),
-        Index("ix_clock_decided", "decided_at", "rule", "state", "station", "late_seconds"),
+        Index("ix_clock_live", *_OWED, sqlite_where=LIVE, postgresql_where=LIVE),
+        Index("ix_clock_breached", "rule", "number", sqlite_where=_BROKE, postgresql_where=_BROKE),
+        Index("ix_clock_decided", "rule", "state", "decided_at", "station", "late_seconds"),
     )
 
     number: str = Field(primary_key=True, foreign_key="request.number")

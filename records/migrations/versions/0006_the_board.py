@@ -9,6 +9,8 @@ down_revision = "0002"
 _IN_TURN = ["turn", "next_due", "number"]
 _FILTERS = ["stage", "urgency", "request_type", "station", "engineer", "clock_state"]
 _OPEN = sa.text("stage <> 'closed'")
+_LIVE = sa.text("live")
+_BROKE = sa.text("breached_at IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -37,7 +39,14 @@ def _requests() -> None:
     op.create_index(
         "ix_request_open",
         "request",
-        ["stage", "clock_state", "urgency", "station"],
+        ["stage", "clock_state", "urgency"],
+        sqlite_where=_OPEN,
+        postgresql_where=_OPEN,
+    )
+    op.create_index(
+        "ix_request_open_at",
+        "request",
+        ["station", "stage", "clock_state", "urgency"],
         sqlite_where=_OPEN,
         postgresql_where=_OPEN,
     )
@@ -62,8 +71,20 @@ def _clocks() -> None:
     )
     op.drop_index("ix_clock_state_due_at", "clock")
     op.drop_index("ix_clock_rule_state", "clock")
-    op.create_index("ix_clock_live_state_due_at", "clock", ["live", "state", "due_at"])
-    op.create_index("ix_clock_breached", "clock", ["rule", "breached_at", "number"])
     op.create_index(
-        "ix_clock_decided", "clock", ["decided_at", "rule", "state", "station", "late_seconds"]
+        "ix_clock_live",
+        "clock",
+        ["state", "due_at", "rule", "owed_role", "owed_by", "station", "breached_at"],
+        sqlite_where=_LIVE,
+        postgresql_where=_LIVE,
+    )
+    op.create_index(
+        "ix_clock_breached",
+        "clock",
+        ["rule", "number"],
+        sqlite_where=_BROKE,
+        postgresql_where=_BROKE,
+    )
+    op.create_index(
+        "ix_clock_decided", "clock", ["rule", "state", "decided_at", "station", "late_seconds"]
     )
