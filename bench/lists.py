@@ -46,6 +46,7 @@ QUESTIONS = {
     "· number": f"{LIST}?number={{month}}",
     "· external_id": f"{LIST}?external_id=ERP-77",
     "· station, stage, urgency": f"{LIST}?station={STATIONS[3]}&stage=service&urgency=urgent",
+    "· type, breached, stage": f"{LIST}?type=repair&breached=first_response&stage=closed",
     "· type, clock_state": f"{LIST}?type=complaint&clock_state=paused",
     "· a page far down": f"{LIST}?cursor={{cursor}}",
     "the board": "/v1/board",

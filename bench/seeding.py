@@ -26,7 +26,7 @@ from records.projection import clocks_of, columns_of, holders_of
 from records.shown import MADE_BY
 from records.tables import NEVER, Clock, Request, Shown, Workload
 
-RECENT = 0.4
+RECENT = 0.2
 """The share of requests received of late, most of which are open; the rest is the past year's."""
 VARIATIONS = 30
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
@@ -100,7 +100,7 @@ def _requests(policy: Policy, count: int, now: datetime, seed: int) -> Iterator[
     serial = 0
     while serial < count:
         recent = chance.random() < RECENT
-        age = chance.expovariate(1 / 30) * HOUR if recent else chance.uniform(4, 300) * 24 * HOUR
+        age = chance.expovariate(1 / 60) * HOUR if recent else chance.uniform(4, 300) * 24 * HOUR
         pattern = walked(chance, policy, 0, now - age, now)
         original = _rows(pattern)
         for place in range(min(VARIATIONS, count - serial)):

@@ -18,6 +18,12 @@ NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 _IN_TURN = ("turn", "next_due", "number")
 _FILTERS = ("stage", "urgency", "request_type", "station", "engineer", "clock_state")
+
+
+def _first(name: str) -> list[str]:
+    return [name, *_IN_TURN, *(other for other in _FILTERS if other != name)]
+
+
 _COUNTED = ("stage", "clock_state", "urgency")
 OPEN = text("stage <> 'closed'")
 """Open requests, in the very words of the indexes that hold only these; SQLite compares words."""
@@ -34,10 +40,10 @@ class Request(Record, table=True):
     """
 
     # SQLite reads a column that stands after the long `state` slowly, so every list is answered
-    # from an index alone: one filter from its own, several together from the first.
+    # from an index alone, whatever is asked for together.
     __table_args__ = (
         Index("ix_request_in_turn", *_IN_TURN, *_FILTERS),
-        *(Index(None, filtered, *_IN_TURN) for filtered in _FILTERS),
+        *(Index(f"ix_request_by_{name}", *_first(name)) for name in _FILTERS),
         Index("ix_request_open", *_COUNTED, sqlite_where=OPEN, postgresql_where=OPEN),
         Index(
             "ix_request_open_at",

@@ -34,8 +34,8 @@ def _requests() -> None:
     op.drop_index("ix_request_turn_next_due_number", "request")
     op.create_index("ix_request_in_turn", "request", [*_IN_TURN, *_FILTERS])
     for column in _FILTERS:
-        name = "_".join(("ix_request", column, *_IN_TURN))
-        op.create_index(name, "request", [column, *_IN_TURN])
+        others = [other for other in _FILTERS if other != column]
+        op.create_index(f"ix_request_by_{column}", "request", [column, *_IN_TURN, *others])
     op.create_index(
         "ix_request_open",
         "request",
