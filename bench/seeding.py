@@ -7,7 +7,7 @@ The forms, timelines and messages that no list reads are left out.
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -29,6 +29,7 @@ from records.tables import NEVER, Clock, Request, Shown, Workload
 RECENT = 0.2
 """The share of requests received of late, most of which are open; the rest is the past year's."""
 VARIATIONS = 30
+"""How often a walked request is used: another walk costs far more than another variation."""
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _ENGINEER = re.compile(r"GY\d{7}")
 _PLACE = {engineer: place for place, engineer in enumerate(ENGINEERS)}
@@ -47,11 +48,16 @@ class Rows:
     workload: list[Row]
 
 
-def seed(engine: Engine, policy: Policy, count: int, now: datetime, seed: int = 1) -> None:
+def seed(engine: Engine, policy: Policy, count: int, now: datetime) -> None:
     """Fill an empty, migrated database with so many requests as they stand at `now`."""
+    fill(engine, requests(policy, count, now))
+
+
+def fill(engine: Engine, rows: Iterable[Rows]) -> None:
+    """Write these requests into an empty, migrated database, and the master data they name."""
     _master_data(engine)
-    requests = _requests(policy, count, now, seed)
-    while some := list(islice(requests, _CHUNK)):
+    left = iter(rows)
+    while some := list(islice(left, _CHUNK)):
         with engine.begin() as connection:
             _insert(connection, Request, [each.request for each in some])
             _insert(connection, Shown, [each.shown for each in some])
@@ -95,15 +101,18 @@ def _master_data(engine: Engine) -> None:
         connection.execute(insert(master_data.Engineer), engineers)
 
 
-def _requests(policy: Policy, count: int, now: datetime, seed: int) -> Iterator[Rows]:
-    chance = random.Random(seed)
+def requests(
+    policy: Policy, count: int, now: datetime, variations: int = VARIATIONS
+) -> Iterator[Rows]:
+    """The rows of so many requests as they stand at `now`; the same ones every time."""
+    chance = random.Random(1)
     serial = 0
     while serial < count:
         recent = chance.random() < RECENT
         age = chance.expovariate(1 / 60) * HOUR if recent else chance.uniform(4, 300) * 24 * HOUR
         pattern = walked(chance, policy, 0, now - age, now)
         original = _rows(pattern)
-        for place in range(min(VARIATIONS, count - serial)):
+        for place in range(min(variations, count - serial)):
             serial += 1
             # Of the open ones nothing more may have fallen due than a worker could be late by.
             step = timedelta(seconds=7) if recent else timedelta(days=1, minutes=13)

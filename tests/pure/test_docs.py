@@ -29,7 +29,10 @@ from runtime.settings import STANDARD_POLICY, Settings
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = {"en": ".md", "zh": ".zh-CN.md"}
-PAGES = ["README", "docs/architecture", "docs/timing-rules", "docs/events"]
+PAGES = [
+    *("README", "docs/architecture", "docs/timing-rules", "docs/events"),
+    *("docs/board", "docs/performance"),
+]
 POLICY: dict[str, Any] = tomllib.loads(STANDARD_POLICY.read_text(encoding="utf-8"))
 
 each_language = pytest.mark.parametrize("language", LANGUAGES)
