@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import median, quantiles
 
 import httpx
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from bench.databases import BACKENDS, database
 from bench.requests import ENGINEERS, STATIONS
@@ -83,32 +83,44 @@ def measured(backend: str, count: int, times: int) -> Iterator[tuple[str, list[f
         began = time.monotonic()
         engine = open_engine(url)
         seed(engine, Settings(_env_file=None).timing_policy, count, now)
-        places = {
-            "soon": f"{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
-            "month": f"CR{now - timedelta(days=60):%Y%m}",
-            "yesterday": f"{now - timedelta(days=1):%Y-%m-%d}",
-        }
-        with reading(engine) as session:
-            far_down = select(Request.number, Request.turn, Request.next_due).order_by(
-                col(Request.turn), col(Request.next_due), col(Request.number)
-            )
-            far_down = far_down.offset(count * 9 // 10).limit(1)
-            places["cursor"] = cursor_after(*session.exec(far_down).one())
         engine.dispose()
         print(f"\n{backend}: {count} requests, seeded in {time.monotonic() - began:.0f} s")
-        print(f"{'question':32} {'median':>8} {'p95':>8} {'CPU':>8} {'answer':>9}")
-        with serving(url) as api:
-            for name, path in {"/livez, the floor": "/livez", **QUESTIONS}.items():
-                worked = api.worked()
-                took, size = _asked(api, path.format(**places), times)
-                worked = (api.worked() - worked) / (times + WARM_UP)
-                p95 = quantiles(took, n=20)[-1]
-                print(
-                    f"{name:32} {median(took):>5.1f} ms {p95:>5.1f} ms {worked:>5.1f} ms"
-                    f" {size / 1024:>6.0f} kB",
-                    flush=True,
-                )
-                yield name, took
+        yield from asked(url, now, times)
+
+
+def asked(url: str, now: datetime, times: int) -> Iterator[tuple[str, list[float]]]:
+    """The same of a database that is filled already."""
+    places = _places(url, now)
+    print(f"{'question':32} {'median':>8} {'p95':>8} {'CPU':>8} {'answer':>9}")
+    with serving(url) as api:
+        for name, path in {"/livez, the floor": "/livez", **QUESTIONS}.items():
+            worked = api.worked()
+            took, size = _asked(api, path.format(**places), times)
+            worked = (api.worked() - worked) / (times + WARM_UP)
+            p95 = quantiles(took, n=20)[-1]
+            print(
+                f"{name:32} {median(took):>5.1f} ms {p95:>5.1f} ms {worked:>5.1f} ms"
+                f" {size / 1024:>6.0f} kB",
+                flush=True,
+            )
+            yield name, took
+
+
+def _places(url: str, now: datetime) -> dict[str, str]:
+    """What the questions name: moments near the present one, and a place far down the list."""
+    order = (col(Request.turn), col(Request.next_due), col(Request.number))
+    in_order = select(Request.number, Request.turn, Request.next_due).order_by(*order)
+    engine = open_engine(url)
+    with reading(engine) as session:
+        count = session.exec(select(func.count()).select_from(Request)).one()
+        far_down = session.exec(in_order.offset(count * 9 // 10).limit(1)).one()
+    engine.dispose()
+    return {
+        "soon": f"{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
+        "month": f"CR{now - timedelta(days=60):%Y%m}",
+        "yesterday": f"{now - timedelta(days=1):%Y-%m-%d}",
+        "cursor": cursor_after(*far_down),
+    }
 
 
 def _asked(api: Api, path: str, times: int) -> tuple[list[float], int]:
