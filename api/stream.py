@@ -35,6 +35,7 @@ TICK = 0.5
 """Seconds from one look at the database to the next."""
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment says that the connection lives."""
+ALIVE = b": alive\n\n"
 RETRY = 2000
 """Milliseconds that a browser waits before it comes back."""
 COUNTS_EVERY = 5.0
@@ -74,7 +75,7 @@ class Listener:
             async with asyncio.timeout(HEARTBEAT):
                 return await self._waiting.get()
         except TimeoutError:
-            return b": alive\n\n"
+            return ALIVE
 
 
 class Stream:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -272,3 +272,25 @@ async def test_twenty_listeners_hear_everything_in_time(empty_records: str) -> N
     assert report.changes == 60
     assert len(report.lags) > 20 * 50
     assert report.failures == [], str(report)
+
+
+async def test_whoever_takes_nothing_is_let_go(
+    supervisor: Caller, records: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over a real socket that nobody reads: the buffers fill, and then the connection is ended."""
+    monkeypatch.setattr(stream, "PATIENCE", 0.2)
+    monkeypatch.setattr(stream, "HEARTBEAT", 0.001)
+    monkeypatch.setattr(stream, "ALIVE", b": " + b"x" * 200_000 + b"\n\n")
+    host, port = supervisor.http.base_url.host, supervisor.http.base_url.port
+    assert port is not None
+    reader, writer = await asyncio.open_connection(host, port, limit=1)
+    head = f"GET /v1/board/stream HTTP/1.1\r\nHost: {host}\r\n"
+    writer.write(f"{head}Authorization: {supervisor.headers['Authorization']}\r\n\r\n".encode())
+    await asyncio.sleep(3)
+    heard = 0
+    with suppress(ConnectionError):
+        async with asyncio.timeout(10):
+            while chunk := await reader.read(1 << 20):
+                heard += len(chunk)
+    assert heard > 0
+    writer.close()
