@@ -10,6 +10,8 @@ from fastapi_offline import FastAPIOffline
 from api import (
     asyncapi,
     audit,
+    board,
+    bulk,
     cloud_events,
     codec,
     details,
@@ -20,6 +22,7 @@ from api import (
     openapi,
     personal,
     requests,
+    stream,
     tasks,
     tracking,
     webhooks,
@@ -50,10 +53,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with opened(chosen, key) as services:
             app.state.services = services
+            app.state.stream = stream.Stream(services)
             starter = asyncio.create_task(begin_all_left(services))
             try:
                 yield
             finally:
+                await app.state.stream.close()
                 starter.cancel()
                 with suppress(asyncio.CancelledError):
                     await starter
@@ -71,6 +76,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         cloud_events,
         details,
         tasks,
+        board,
+        stream,
+        bulk,
         personal,
         tracking,
         notifications,

@@ -1,5 +1,6 @@
 """What `/openapi.json` says beyond what FastAPI sees: bodies, answers, problems, examples."""
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -7,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from api import orders
 from api.examples import Sampler
 from api.problems import KINDS, MEDIA_TYPE, TYPE_BASE, Problem
 from domain import shown
@@ -35,6 +37,8 @@ ABOUT: dict[str, Any] = {
         {"name": "tasks", "description": "What people owe, claimed and passed on 待办任务"},
         {"name": "tracking", "description": "What a customer sees by a link, without an account"},
         {"name": "webhooks", "description": "Who is told of what happens 事件订阅"},
+        {"name": "board", "description": "What a supervisor asks of all requests at once 看板"},
+        {"name": "bulk", "description": "Many requests at once 批量操作"},
         {"name": "health", "description": "Whether this installation can serve"},
     ],
 }
@@ -58,6 +62,8 @@ REF = "#/components/schemas/"
 
 BODIES: list[type[BaseModel]] = [NewRequest, CloudEvent, *EVENTS.values()]
 """The models of what is taken in; a feature adds its own."""
+
+"""The models of what is taken."""
 
 ANSWERS: list[type[BaseModel]] = [shown.ServiceRequest, shown.ShownResults]
 """The models whose schemas the document carries; each operation adds its own."""
@@ -357,6 +363,104 @@ REASSIGN = _on_task(
         off_shift={"to": "A-08", "reason": "下班交接"},
     ),
 )
+
+
+def _asked(operation_id: str, summary: str, model: type[BaseModel]) -> dict[str, Any]:
+    return operation(
+        operation_id, summary, {200: (summary, model)}, (*AUTH, "validation_failed", *ANY)
+    )
+
+
+_ROW = {
+    "number": "CR20260520-017",
+    "stage": "response",
+    "type": "repair",
+    "urgency": "urgent",
+    "station": "ST-PD",
+    "engineer": None,
+    "clock_state": "breached",
+    "next_due": "2026-05-20T01:10:00Z",
+    "rule": "first_response",
+    "owed_by": {"role": "agent", "id": None},
+    "jumped_queue": True,
+    "on_hold": False,
+    "event_count": 0,
+}
+BOARD = operation(
+    "getBoard",
+    "How everything open stands, and what is due next",
+    {
+        200: ("The counts and the head of the queue", shown.ShownBoard),
+        304: ("The caller already has it (If-None-Match)", None),
+    },
+    (*AUTH, "validation_failed", *ANY),
+)
+STREAM = operation(
+    "streamBoard",
+    "Every change as it happens (server-sent events)",
+    {
+        200: (
+            "`request`: a line of the queue; `counts`: those that changed; `reset`: load the "
+            "board anew",
+            None,
+        )
+    },
+    (*AUTH, *ANY),
+)
+STREAM["responses"][200]["content"] = {
+    "text/event-stream": {
+        "schema": {"type": "string"},
+        "example": f"id: 1779239417123456\nevent: request\ndata: {json.dumps(_ROW)}\n\n",
+    }
+}
+DUE = _asked("getDue", "What breaks soon if nobody acts", shown.ShownDue)
+BREACHED = _asked("getBreached", "What is broken, and who owes it", shown.ShownBreached)
+WORKLOAD = _asked("getWorkload", "What every engineer holds", shown.ShownWorkload)
+PUNCTUALITY = _asked("getPunctuality", "How well each rule was kept", shown.ShownPunctuality)
+
+
+def _ordered(
+    operation_id: str, summary: str, order: type[BaseModel], **examples: Any
+) -> dict[str, Any]:
+    BODIES.append(order)
+    return operation(
+        operation_id,
+        summary,
+        {200: ("What became, or would become, of each request", shown.ShownOrder)},
+        (*AUTH, *BODY, "role_not_allowed", *ANY),
+        openapi_extra=body({"$ref": REF + order.__name__}, **examples),
+    )
+
+
+REASSIGN_MANY = _ordered(
+    "reassign",
+    "Give work to another engineer, or to several in turn",
+    orders.Reassign,
+    ill={
+        "from_engineer": "GY2024001",
+        "to": ["GY2024002", "GY2024003"],
+        "reason": "工程师请病假",
+        "dry_run": True,
+    },
+)
+HOLD = _ordered(
+    "holdMany",
+    "Put requests on hold",
+    orders.PutOnHold,
+    typhoon={
+        "filter": {"station": "ST-PD", "stage": "service"},
+        "reason": "台风停工，客户同意延期",
+        "until": "2026-07-12T08:00:00+08:00",
+        "dry_run": True,
+    },
+)
+RESUME = _ordered(
+    "resumeMany",
+    "Go on with requests that are on hold",
+    orders.Resume,
+    some={"numbers": ["CR20260710-004", "CR20260710-011"], "dry_run": False},
+)
+
 LIVE = operation(
     "getLiveness", "Whether this process lives", {200: ("It lives", shown.ShownLiveness)}, ()
 )

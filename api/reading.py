@@ -72,8 +72,12 @@ def entity_tag(shown: dict[str, Any]) -> str:
         **shown,
         "clocks": [{**clock, "remaining_seconds": None} for clock in shown["clocks"]],
     }
-    digest = blake2b(to_json(steady), digest_size=8).hexdigest()
-    return f'W/"{shown["number"]}-{shown["event_count"]}-{digest}"'
+    return f'W/"{shown["number"]}-{shown["event_count"]}-{digest(steady)}"'
+
+
+def digest(content: Any) -> str:
+    """A short digest of JSON types."""
+    return blake2b(to_json(content), digest_size=8).hexdigest()
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:

@@ -7,7 +7,9 @@ import structlog
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
+from pydantic_core import to_json
 from sqlalchemy import Engine
+from starlette.background import BackgroundTask
 
 from activities.working_days import calendar_for
 from api import openapi, reading
@@ -26,7 +28,7 @@ from domain.rules import Rule
 from domain.values import Name
 from domain.view import view
 from domain.vocabulary import ClockState, RequestType, Role, Stage, Urgency
-from records import queries
+from records import queries, shown
 from records.intake import InFlight, KeyReused, Taken, release, take_in
 from runtime.tokens import Principal
 
@@ -52,11 +54,20 @@ IdempotencyKey = Annotated[
 class Wanted(Filters):
     """Which requests to list."""
 
+    number: str | None = Field(
+        default=None,
+        pattern=r"^(CR[0-9]{0,8}|CR[0-9]{8}-[0-9]{0,12})$",
+        description="How the number begins: `CR20240520`.",
+    )
+    external_id: Name | None = None
     stage: Stage | None = None
     urgency: Urgency | None = None
     request_type: RequestType | None = Field(default=None, alias="type")
     station: Name | None = None
     engineer: Name | None = None
+    held_by: Name | None = Field(
+        default=None, description="An engineer who has the work, or has been offered it."
+    )
     clock_state: ClockState | None = None
     breached: Rule | None = Field(default=None, description="A rule that was breached.")
 
@@ -114,19 +125,23 @@ async def list_requests(
     """
     if caller.role is Role.customer:
         raise not_yours(_NO_LIST)
-    held_by = caller.id if caller.role is Role.engineer else None
+    if caller.role is Role.engineer:
+        wanted = wanted.model_copy(update={"held_by": caller.id})
     try:
-        return await services.records(_page, wanted, held_by, now())
+        return await services.records(_page, wanted, now())
     except queries.BadCursor:
         message = ("this is not the cursor of a page of this list", "不是本列表给出的游标")
         raise Problem("validation_failed", errors=[FieldError("/cursor", message)]) from None
 
 
-def _page(engine: Engine, wanted: Wanted, held_by: str | None, moment: datetime) -> Response:
+def _page(engine: Engine, wanted: Wanted, moment: datetime) -> Response:
     """A page of the list, ready to send: showing 200 requests in the loop would hold up others."""
-    page = queries.list_requests(engine, held_by=held_by, **wanted.model_dump())
-    items = [view(request, moment) for request in page.items]
-    return JSONResponse({"items": items, "next": page.next})
+    page = queries.list_requests(engine, moment, **wanted.model_dump())
+    return Response(
+        to_json({"items": page.items, "next": page.next, "total": page.total}),
+        media_type="application/json",
+        background=BackgroundTask(shown.make, engine, page.missing) if page.missing else None,
+    )
 
 
 async def _take_in(

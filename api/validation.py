@@ -75,6 +75,15 @@ _OUR_CHINESE: dict[str, str] = {
     "give the product's serial, or an order or invoice number as proof": (
         "请填写产品序列号，或以 proof 提供订单号、发票号"
     ),
+    "write the day as YYYY-MM-DD": "请按 YYYY-MM-DD 填写日期",
+    "say dry_run: true to see what would happen, or false to do it": (
+        "请明确填写 dry_run：true 仅试算，false 实际执行"
+    ),
+    "give at least one condition": "请至少填写一个条件",
+    "choose the requests in one way: numbers, filter": "numbers 与 filter 必须且只能填写一项",
+    "choose the requests in one way: from_engineer, numbers, filter": (
+        "from_engineer、numbers 与 filter 必须且只能填写一项"
+    ),
     "test_result must be a measured result, such as 'outlet 16 °C at 30 °C ambient'": (
         "test_result 应为实测结果，例如“室温30 °C时出风口16 °C”"
     ),

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from api.openapi import ANY, AUTH, BODIES, BODY, REF, body, operation
 from domain.deliveries import DeliveryState
 from domain.outgoing import full
-from domain.values import Line, Name, State, Value, parse_duration
+from domain.values import WRITTEN_SPAN, Line, Name, State, Value, parse_duration
 from records.tables import Webhook, WebhookDelivery
 
 WRONG_TYPE = "give a type of event that is sent, a family such as request.*, or *"
@@ -42,7 +42,10 @@ Types = Annotated[
 ]
 Stations = Annotated[list[Name], Field(max_length=500), AfterValidator(_each_once)]
 GiveUp = Annotated[
-    timedelta, BeforeValidator(_span), Field(ge=timedelta(minutes=10), le=timedelta(days=30))
+    timedelta,
+    BeforeValidator(_span),
+    Field(ge=timedelta(minutes=10), le=timedelta(days=30)),
+    WRITTEN_SPAN,
 ]
 
 
@@ -95,7 +98,10 @@ class Rotation(Value):
     """How long the secret so far signs as well."""
 
     overlap: Annotated[
-        timedelta, BeforeValidator(_span), Field(ge=timedelta(0), le=timedelta(days=30))
+        timedelta,
+        BeforeValidator(_span),
+        Field(ge=timedelta(0), le=timedelta(days=30)),
+        WRITTEN_SPAN,
     ] = timedelta(days=1)
 
 

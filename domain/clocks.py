@@ -50,6 +50,10 @@ class Ticking(StrEnum):
     cancelled = "cancelled"
 
 
+BROKEN = frozenset({Ticking.late, Ticking.breached})
+"""How a clock stands that was not kept, whether or not it was met afterwards."""
+
+
 class ClockEvent(State):
     """Something that happened to a clock.
 

@@ -413,7 +413,7 @@ class ComplaintReopened(_OnComplaint):
 class Held(BaseEvent):
     """The customer asked to wait; customer-facing clocks pause (暂停)."""
 
-    by = frozenset({CUSTOMER, AGENT})
+    by = frozenset({CUSTOMER, AGENT, SUPERVISOR})
     type: Literal["held"] = "held"
     reason: Prose
     until: Moment | None = None
@@ -422,7 +422,7 @@ class Held(BaseEvent):
 class Resumed(BaseEvent):
     """The wait is over (恢复)."""
 
-    by = frozenset({CUSTOMER, AGENT})
+    by = frozenset({CUSTOMER, AGENT, SUPERVISOR})
     type: Literal["resumed"] = "resumed"
 
 

@@ -107,6 +107,17 @@ PROMISES: dict[Rule, Promise] = {
     Rule.consultation: _promise("咨询响应", "S2, S4", "received", "answered", Role.agent),
 }
 
+AFTERMATH: dict[Rule, str] = {
+    Rule.first_response: "jumps_queue",
+    Rule.dispatch: "dispatch_by_hand",
+    Rule.accept: "next_engineer",
+    Rule.complaint_escalation: "manager_takes_over",
+}
+"""What a breach does besides telling someone (section 2, "on breach")."""
+
+TARGETS: dict[Rule, float] = {Rule.arrival: 0.95, Rule.revisit: 0.9}
+"""The share of promises that an organisation wants kept (S1 2.4, 2.6)."""
+
 
 CALLERS = frozenset({Role.dispatcher, Role.supervisor, Role.manager})
 """Who, when told of a broken promise, calls the customer about it (S1 2.5)."""

@@ -1,6 +1,6 @@
 """The request as shown, as a model: what the OpenAPI document promises of `domain.view`."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from pydantic import Field
@@ -152,10 +152,11 @@ class ServiceRequest(State):
 
 
 class ShownList(State):
-    """A page of requests, and the cursor of the next page."""
+    """A page of requests, the cursor of the next page, and how many match (1,000: or more)."""
 
     items: list[ServiceRequest]
     next: str | None
+    total: int
 
 
 class ShownResult(State):
@@ -406,3 +407,155 @@ class ShownReadiness(State):
 
     status: Literal["ready"]
     checks: dict[str, Literal["ok"]]
+
+
+class ShownRow(State):
+    """A request as one short line of the queue: what is due next, and who owes it."""
+
+    number: str
+    stage: Stage
+    type: RequestType
+    urgency: Urgency
+    station: str | None
+    engineer: str | None
+    clock_state: ClockState
+    next_due: datetime | None
+    rule: Rule | None
+    owed_by: ShownOwner | None
+    jumped_queue: bool
+    on_hold: bool
+    event_count: int
+
+
+class ShownCounts(State):
+    """How many requests are open and how they stand, and how many promises press."""
+
+    open: int
+    by_stage: dict[str, int]
+    by_clock_state: dict[str, int]
+    by_urgency: dict[str, int]
+    promises_breached: int
+    promises_due_within_hour: int
+
+
+class ShownBoard(State):
+    """The counts and the head of the queue; the stream goes on from `last_event_id`."""
+
+    counts: ShownCounts
+    queue: list[ShownRow]
+    last_event_id: str
+
+
+class ShownAftermath(State):
+    """What a breach leads to: who hears of it first, and what else it does."""
+
+    tells: Role | None
+    does: Literal["jumps_queue", "dispatch_by_hand", "next_engineer", "manager_takes_over"] | None
+
+
+class ShownPromise(State):
+    """A promise that presses; `breached_at` is empty while no worker has noticed the breach."""
+
+    number: str
+    rule: Rule
+    zh: str
+    subject: str | None
+    due_at: datetime | None
+    breached_at: datetime | None
+    owed_by: ShownOwner
+    on_breach: ShownAftermath
+    request: ShownRow
+
+
+class ShownDue(State):
+    """What breaks soon, the next first, and how much there is of it."""
+
+    items: list[ShownPromise]
+    total: int
+
+
+class ShownByRule(State):
+    """How many promises of one rule."""
+
+    rule: Rule
+    zh: str
+    count: int
+
+
+class ShownByOwner(State):
+    """How many promises one person or role owes."""
+
+    role: Role
+    id: str | None
+    count: int
+
+
+class ShownBreached(State):
+    """What is broken and not met yet, the oldest first."""
+
+    items: list[ShownPromise]
+    total: int
+    by_rule: list[ShownByRule]
+    by_owner: list[ShownByOwner]
+
+
+class ShownLoad(State):
+    """What an engineer holds; the matching gives them no more than `capacity`."""
+
+    engineer: str
+    station: str | None
+    active: bool
+    open_work: int
+    offers_open: int
+    due_within_hour: int
+    breached: int
+    capacity: int
+    overloaded: bool
+
+
+class ShownWorkload(State):
+    """Every engineer, the overloaded first."""
+
+    items: list[ShownLoad]
+
+
+class ShownRule(State):
+    """How well one rule was kept; `breached`: broken, and not met so far."""
+
+    rule: Rule
+    zh: str
+    kept: int
+    late: int
+    breached: int
+    percentage: float | None
+    target_percentage: float | None
+    on_target: bool | None
+    median_late_seconds: float | None
+    p90_late_seconds: float | None
+
+
+class ShownPunctuality(State):
+    """How well the rules were kept on a local day."""
+
+    day: date
+    timezone: str
+    rules: list[ShownRule]
+
+
+class ShownBecame(State):
+    """What became of an order for one request; `code`, `reason` and `facts` when it was not so."""
+
+    number: str
+    event: str
+    status: Literal["would_apply", "applied", "repeated", "refused", "unanswered", "skipped"]
+    code: str | None = None
+    reason: str | None = None
+    facts: dict[str, str] | None = None
+
+
+class ShownOrder(State):
+    """What became of an order, or would; `counts` by status."""
+
+    dry_run: bool
+    counts: dict[str, int]
+    items: list[ShownBecame]

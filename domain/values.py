@@ -127,12 +127,11 @@ def parse_duration(value: object) -> object:
     return timedelta(seconds=seconds)
 
 
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    WithJsonSchema(
-        {"type": "string", "pattern": r"^(\d+(\.\d+)?[smhd])+$|^P", "examples": ["10m", "PT10M"]},
-        mode="validation",
-    ),
-]
+WRITTEN_SPAN = WithJsonSchema(
+    {"type": "string", "pattern": r"^(\d+(\.\d+)?[smhd])+$|^P", "examples": ["10m", "PT10M"]},
+    mode="validation",
+)
+"""How a length of time is described to those who send one."""
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), WRITTEN_SPAN]
 """A length of time: `10m`, `24h`, `1h30m` or ISO 8601 (`PT10M`)."""

@@ -3,16 +3,25 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from .calendars import AROUND_THE_CLOCK, Calendar
 from .clocks import Clock, Kind, Reading
 from .request import Due, ServiceRequest
 from .rules import PROMISES, Rule
 from .todo import HumanTask, owing
-from .values import State, rfc3339
+from .values import LATEST, State, rfc3339
 from .vocabulary import Role, TaskKind
 
 
 def view(request: ServiceRequest, now: datetime) -> dict[str, Any]:
     """The request as anyone entitled to it sees it at `now`, in JSON types and masked."""
+    return seen_at(lasting(request), now)
+
+
+def lasting(request: ServiceRequest) -> dict[str, Any]:
+    """The view as it holds until the request changes: it can be kept, and read at any moment.
+
+    In place of what remains of a running clock it says what that is counted from.
+    """
     brief = request.brief
     bill = request.bill
     return {
@@ -60,11 +69,43 @@ def view(request: ServiceRequest, now: datetime) -> dict[str, Any]:
         "completed_at": rfc3339(request.completed_at),
         "survey": _dump(request.survey),
         "complaints": [_complaint(c) for c in request.complaints],
-        "clocks": [_clock(clock, now) for clock in request.clocks],
+        "clocks": [_clock(request, clock) for clock in request.clocks],
         "allowed_events": request.allowed_events,
         "event_count": request.event_count,
         "policy": {"name": request.policy.name, "version": request.policy.version},
         "closed_at": rfc3339(request.closed_at),
+    }
+
+
+def seen_at(kept: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """The view at `now` from what `lasting` said, also after that went through JSON."""
+    clocks = [
+        {**clock, "remaining_seconds": _remaining(clock["remaining_seconds"], now)}
+        for clock in kept["clocks"]
+    ]
+    return {**kept, "clocks": clocks}
+
+
+def row(request: ServiceRequest) -> dict[str, Any]:
+    """The request as one short line of a queue: what is due next, and who owes it.
+
+    Nothing in it changes merely because time passes.
+    """
+    pressing = _pressing(request)
+    return {
+        "number": request.number,
+        "stage": request.stage.value,
+        "type": request.request_type.value,
+        "urgency": request.urgency.value,
+        "station": request.brief.station,
+        "engineer": request.engineer,
+        "clock_state": request.clock_state.value,
+        "next_due": rfc3339(pressing.due_at) if pressing else None,
+        "rule": pressing.rule.value if pressing else None,
+        "owed_by": _shown_owner(request, pressing) if pressing else None,
+        "jumped_queue": request.jumped_queue,
+        "on_hold": request.hold is not None,
+        "event_count": request.event_count,
     }
 
 
@@ -101,8 +142,17 @@ def obligations(request: ServiceRequest, now: datetime) -> list[dict[str, Any]]:
 
 def next_due(request: ServiceRequest) -> datetime | None:
     """When the most pressing promise still to be met is due; past when it is already broken."""
-    dues = (clock.due_at for clock in request.live_clocks if clock.due_at)
-    return min(dues, default=None)
+    pressing = _pressing(request)
+    return pressing.due_at if pressing else None
+
+
+def _pressing(request: ServiceRequest) -> Clock | None:
+    dated = (clock for clock in request.live_clocks if clock.due_at)
+    return min(dated, key=_due, default=None)
+
+
+def _due(clock: Clock) -> datetime:
+    return clock.due_at or LATEST
 
 
 def _in_hand(clock: Clock | None, task: HumanTask | None) -> dict[str, Any]:
@@ -175,8 +225,8 @@ def _complaint(complaint: State) -> dict[str, Any]:
     return {"class": shown.pop("complaint_class"), **shown}
 
 
-def _clock(clock: Clock, now: datetime) -> dict[str, Any]:
-    reading: Reading = clock.reading(now)
+def _clock(request: ServiceRequest, clock: Clock) -> dict[str, Any]:
+    reading: Reading = clock.reading(request.moved_at)
     return {
         "rule": reading.rule.value,
         "subject": clock.subject or None,
@@ -187,8 +237,33 @@ def _clock(clock: Clock, now: datetime) -> dict[str, Any]:
         "breached_at": rfc3339(reading.breached_at),
         "fired_at": rfc3339(reading.fired_at),
         "stopped_at": rfc3339(reading.stopped_at),
-        "remaining_seconds": _seconds(reading.remaining),
+        "remaining_seconds": _counted_from(clock),
     }
+
+
+def _counted_from(clock: Clock) -> float | dict[str, Any]:
+    """What remains, or for a running clock: what was left, and since when that shrinks."""
+    tally = clock.tally
+    left = tally.goal - tally.spent
+    since = tally.running_since
+    if since is None:
+        return _seconds(left)
+    counted = {"left": left.total_seconds(), "since": rfc3339(since)}
+    if tally.calendar.windows:
+        ahead = [window for window in tally.calendar.windows if window[1] > since.timestamp()]
+        # No known working time ahead: nothing more is taken from it.
+        return {**counted, "windows": ahead} if ahead else _seconds(left)
+    return counted
+
+
+def _remaining(counted: float | dict[str, Any], now: datetime) -> float:
+    if not isinstance(counted, dict):
+        return counted
+    calendar = AROUND_THE_CLOCK
+    if "windows" in counted:
+        calendar = Calendar.model_validate({"windows": counted["windows"]})
+    since = datetime.fromisoformat(counted["since"])
+    return _seconds(timedelta(seconds=counted["left"]) - calendar.between(since, now))
 
 
 def _seconds(span: timedelta) -> float:

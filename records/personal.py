@@ -16,6 +16,8 @@ from sqlmodel import Session, col, select
 from domain.intake import Customer as Person
 from domain.intake import NewRequest
 from domain.masking import HIDDEN, forgotten, mask_text
+from domain.request import ServiceRequest
+from records import shown
 from records.engine import forget_what_was_overwritten, reading, ring_of, writing
 from records.geography import Place
 from records.sealing import DataKey, KeyRing, Unsealable
@@ -265,6 +267,7 @@ def _forget(session: Session, numbers: list[str], now: datetime) -> None:
     for request in session.exec(select(Request).where(col(Request.number).in_(numbers))):
         request.state = _in_json(forgotten(json.loads(request.state)))
         request.written_at = now
+        shown.keep(session, ServiceRequest.model_validate_json(request.state))
     lines = select(Timeline).where(col(Timeline.number).in_(numbers), Timeline.kind == "event")
     for line in session.exec(lines):
         line.data = forgotten(line.data)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, delete
 from sqlmodel import Session, col, select
 
+from domain.clocks import BROKEN, Reading, Ticking
 from domain.effects import Entry, Tell
 from domain.events import ASIDE
 from domain.forms import Form as FilledIn
@@ -20,6 +21,7 @@ from domain.tasks import WriteDown, Written
 from domain.todo import DUTIES, HumanTask, open_tasks
 from domain.view import next_due, owner
 from domain.vocabulary import Role, TaskKind
+from records import shown
 from records.engine import writing
 from records.fan_out import fan_out
 from records.personal import was_erased
@@ -47,13 +49,16 @@ def project(session: Session, task: WriteDown) -> Written:
     request = _with_numbers(session, task.request, filled_in, stored, task.at)
     if request.numbers != task.request.numbers:
         filled_in = forms(request)  # They quote the work order's number.
-    columns = _columns(request)
+    columns = columns_of(request)
     now = datetime.now(UTC)
+    changed = is_latest and (row is None or columns != row.model_dump(exclude={"written_at"}))
     if row is None:
         session.add(Request(**columns, written_at=now))
-    elif is_latest and columns != row.model_dump(exclude={"written_at"}):
+    elif changed:
         row.sqlmodel_update({**columns, "written_at": now})
     session.flush()
+    if changed:
+        shown.keep(session, request)
     if is_latest:
         _store_clocks(session, request)
         _store_tasks(session, request, task)
@@ -68,7 +73,8 @@ def project(session: Session, task: WriteDown) -> Written:
     return Written(numbers=dict(sorted(unheard)))
 
 
-def _columns(request: ServiceRequest) -> dict[str, Any]:
+def columns_of(request: ServiceRequest) -> dict[str, Any]:
+    """The row of `Request`, but for when it was written."""
     brief = request.brief
     waits = not request.jumped_queue or request.is_closed
     return {
@@ -90,6 +96,7 @@ def _columns(request: ServiceRequest) -> dict[str, Any]:
         "serial": brief.product.serial,
         "received_at": request.received_at,
         "closed_at": request.closed_at,
+        "external_id": brief.external_id,
     }
 
 
@@ -101,26 +108,48 @@ def _store_clocks(session: Session, request: ServiceRequest) -> None:
     stored = {
         row.place: row for row in session.exec(select(Clock).where(Clock.number == request.number))
     }
-    for place, clock in enumerate(request.clocks):
-        told = clock.reading(request.moved_at)
-        role, who = owner(request, clock)
-        columns: dict[str, Any] = {
-            "rule": clock.rule.value,
-            "subject": clock.subject,
-            "state": told.state.value,
-            "started_at": told.started_at,
-            "due_at": told.due_at,
-            "breached_at": told.breached_at,
-            "fired_at": told.fired_at,
-            "stopped_at": told.stopped_at,
-            "late_seconds": late.total_seconds() if (late := clock.late_by) is not None else None,
-            "owed_role": role.value,
-            "owed_by": who,
-        }
-        if place in stored:
-            stored[place].sqlmodel_update(columns)
+    for columns in clocks_of(request):
+        if (kept := stored.get(columns["place"])) is not None:
+            kept.sqlmodel_update(columns)
         else:
-            session.add(Clock(number=request.number, place=place, **columns))
+            session.add(Clock(**columns))
+
+
+def clocks_of(request: ServiceRequest) -> list[dict[str, Any]]:
+    """The rows of `Clock`, one for each promise."""
+    return [_clock(request, place) for place in range(len(request.clocks))]
+
+
+def _clock(request: ServiceRequest, place: int) -> dict[str, Any]:
+    clock = request.clocks[place]
+    told = clock.reading(request.moved_at)
+    role, who = owner(request, clock)
+    return {
+        "number": request.number,
+        "place": place,
+        "rule": clock.rule.value,
+        "subject": clock.subject,
+        "state": told.state.value,
+        "started_at": told.started_at,
+        "due_at": told.due_at,
+        "breached_at": told.breached_at,
+        "fired_at": told.fired_at,
+        "stopped_at": told.stopped_at,
+        "late_seconds": late.total_seconds() if (late := clock.late_by) is not None else None,
+        "owed_role": role.value,
+        "owed_by": who,
+        "station": request.brief.station,
+        "live": clock.is_live,
+        "decided_at": _decided_at(told),
+        "tells": clock.ladder[0].tell.value if clock.ladder else None,
+    }
+
+
+def _decided_at(told: Reading) -> datetime | None:
+    """When the promise was kept, or else broken: whoever meets it later does not move that."""
+    if told.state is Ticking.kept:
+        return told.stopped_at
+    return told.breached_at or told.due_at if told.state in BROKEN else None
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -286,7 +315,7 @@ def _notifications(request: ServiceRequest, tell: Tell) -> list[Notification]:
 
 def _reconcile_workload(session: Session, request: ServiceRequest, at: datetime) -> None:
     """Keep a row for exactly those engineers who hold this work."""
-    holders = _holders(request)
+    holders = holders_of(request)
     others = delete(Workload).where(
         col(Workload.number) == request.number, col(Workload.engineer).not_in(holders)
     )
@@ -298,7 +327,7 @@ def _reconcile_workload(session: Session, request: ServiceRequest, at: datetime)
     insert_new(session, *held)
 
 
-def _holders(request: ServiceRequest) -> dict[str, int]:
+def holders_of(request: ServiceRequest) -> dict[str, int]:
     """The engineers who hold the unfinished work, each with the place of their latest offer."""
     if request.is_closed or request.cancelled or request.completed_at is not None:
         return {}

@@ -2,21 +2,44 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Engine, String, cast, or_, tuple_
+from sqlalchemy import ColumnElement, Engine, func, tuple_
 from sqlmodel import Session, col, select
 
 from domain.effects import Entry
 from domain.intake import Customer
 from domain.numbering import Prefix
 from domain.request import ServiceRequest
+from records import shown
 from records.engine import reading
 from records.personal import as_given, key_for, open_form
 from records.sealing import DataKey
-from records.tables import Form, Request, Timeline, Workload
+from records.tables import OPEN, Clock, Form, Request, Timeline, Workload
+
+MOST_COUNTED = 1000
+"""Where the counting of a list ends: nobody turns so many pages, and it stays cheap."""
+TURNS = (0, 1)
+"""Both values of `Request.turn`: naming them lets an index find a range within each."""
+
+
+class Conditions(TypedDict, total=False):
+    """What requests are found by; None: whatever it is."""
+
+    number: str | None
+    external_id: str | None
+    stage: str | None
+    urgency: str | None
+    request_type: str | None
+    station: str | None
+    engineer: str | None
+    held_by: str | None
+    clock_state: str | None
+    breached: str | None
+    due_before: datetime | None
 
 
 class BadCursor(ValueError):
@@ -33,10 +56,18 @@ class StoredRequest:
 
 @dataclass(frozen=True)
 class Page:
-    """Some requests of a list, and the cursor of those that follow; None: there are no more."""
+    """Some requests of a list as they are shown.
 
-    items: list[ServiceRequest]
+    Attributes:
+        next: the cursor of those that follow; None: there are no more.
+        total: how many there are on all pages; `MOST_COUNTED`: so many or more.
+        missing: those that another version left behind, which `records.shown.make` makes anew.
+    """
+
+    items: list[dict[str, Any]]
     next: str | None
+    total: int
+    missing: list[str]
 
 
 @dataclass(frozen=True)
@@ -63,55 +94,67 @@ def stored(engine: Engine, number: str) -> StoredRequest | None:
 
 def list_requests(
     engine: Engine,
+    now: datetime,
     *,
-    stage: str | None = None,
-    urgency: str | None = None,
-    request_type: str | None = None,
-    station: str | None = None,
-    engineer: str | None = None,
-    clock_state: str | None = None,
-    breached: str | None = None,
-    due_before: datetime | None = None,
-    held_by: str | None = None,
     cursor: str | None = None,
     limit: int = 50,
+    **conditions: Unpack[Conditions],
 ) -> Page:
     """Requests that meet every condition: those that jumped the queue, then the next due first.
 
+    Whatever moves meanwhile, pages that follow one another show every request that does not move
+    exactly once: a page begins after a place in this order, not after so many requests.
+
     Args:
-        breached: a rule that the request has breached.
-        held_by: the engineer whose work it is, or to whom it is offered.
+        now: what is left of each promise is counted to this moment.
         cursor: `next` of the page before.
+        conditions: `number`: how it begins; `held_by`: an engineer who has the work, or has been
+            offered it; `breached`: a rule that the request has breached.
 
     Raises:
         BadCursor: the cursor did not come from a page of ours.
     """
-    equal = {
-        "stage": stage,
-        "urgency": urgency,
-        "request_type": request_type,
-        "station": station,
-        "engineer": engineer,
-        "clock_state": clock_state,
-    }
     order = (col(Request.turn), col(Request.next_due), col(Request.number))
-    wanted = select(Request).order_by(*order).limit(limit + 1)
-    wanted = wanted.filter_by(**{name: value for name, value in equal.items() if value is not None})
-    if breached is not None:
-        wanted = wanted.where(_breached(breached))
-    if due_before is not None:
-        wanted = wanted.where(Request.next_due < due_before)
-    if held_by is not None:
-        wanted = wanted.where(_held_by(held_by))
-    if cursor is not None:
-        wanted = wanted.where(tuple_(*order) > tuple_(*_place(cursor)))
     with reading(engine) as session:
-        rows = session.exec(wanted).all()
-        shown = rows[:limit]
+        met = _met(session, conditions)
+        matching = select(Request.number, Request.turn, Request.next_due).where(*met)
+        wanted = matching.order_by(*order).limit(limit + 1)
+        if cursor is not None:
+            wanted = wanted.where(tuple_(*order) > tuple_(*_place(cursor)))
+        found = session.exec(wanted).all()
+        numbers = [number for number, *_ in found[:limit]]
+        some = select(Request.number).where(*met).limit(MOST_COUNTED)
+        counted = select(func.count()).select_from(some.subquery())
+        items, missing = shown.documents(session, numbers, now)
         return Page(
-            items=[ServiceRequest.model_validate_json(row.state) for row in shown],
-            next=_cursor(shown[-1]) if len(rows) > limit else None,
+            items=items,
+            next=cursor_after(*found[limit - 1]) if len(found) > limit else None,
+            total=session.exec(counted).one(),
+            missing=missing,
         )
+
+
+def open_numbers(engine: Engine, most: int, **conditions: Unpack[Conditions]) -> list[str]:
+    """The numbers of open requests that meet every condition, at most so many, as in the list."""
+    order = (col(Request.turn), col(Request.next_due), col(Request.number))
+    with reading(engine) as session:
+        wanted = select(Request.number).where(OPEN, *_met(session, conditions))
+        return list(session.exec(wanted.order_by(*order).limit(most)))
+
+
+def held_numbers(engine: Engine, engineer: str, most: int) -> list[str]:
+    """The numbers of the unfinished work that an engineer has or was offered, the oldest first."""
+    order = (col(Workload.since), col(Workload.number))
+    wanted = select(Workload.number).where(Workload.engineer == engineer).order_by(*order)
+    with reading(engine) as session:
+        return list(session.exec(wanted.limit(most)))
+
+
+def states(engine: Engine, numbers: Sequence[str]) -> dict[str, ServiceRequest]:
+    """These requests as the workflow last wrote them down; those that there are."""
+    wanted = select(Request.number, Request.state).where(col(Request.number).in_(numbers))
+    with reading(engine) as session:
+        return {n: ServiceRequest.model_validate_json(state) for n, state in session.exec(wanted)}
 
 
 def timeline(engine: Engine, number: str) -> list[Entry]:
@@ -177,8 +220,9 @@ def customer(engine: Engine, number: str) -> Customer | None:
 # --- cursors --------------------------------------------------------------------------------------
 
 
-def _cursor(row: Request) -> str:
-    place = json.dumps([row.turn, row.next_due.isoformat(), row.number])
+def cursor_after(number: str, turn: int, next_due: datetime) -> str:
+    """The cursor of what follows this place in the list."""
+    place = json.dumps([turn, next_due.isoformat(), number])
     return urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
@@ -191,14 +235,52 @@ def _place(cursor: str) -> tuple[int, datetime, str]:
         raise BadCursor("the cursor is not one that a page of this list gave") from error
 
 
+# --- conditions -----------------------------------------------------------------------------------
+
+
+def _met(session: Session, conditions: Conditions) -> list[Any]:
+    given = {name: value for name, value in conditions.items() if value is not None}
+    return [each for name, value in given.items() for each in _condition(session, name, value)]
+
+
+def _condition(session: Session, name: str, value: Any) -> list[ColumnElement[bool]]:
+    match name:
+        case "number":
+            return _begins_with(value)
+        case "held_by":
+            return [_held_by(value)]
+        case "breached":
+            return [_breached(session, value)]
+        case "due_before":
+            return [col(Request.turn).in_(TURNS), col(Request.next_due) < value]
+        case _:
+            return [col(getattr(Request, name)) == value]
+
+
+def _begins_with(start: str) -> list[ColumnElement[bool]]:
+    """A day is a range of the index; of a month there are too many to put in order."""
+    number = col(Request.number)
+    begins = func.substr(number, 1, len(start)) == start
+    # Digits and dashes sort before letters, whatever order a database sorts in.
+    return [number.between(start, start + "Z"), begins] if len(start) >= _A_DAY else [begins]
+
+
+_A_DAY = len("CR20240520")
+
+
+def _breached(session: Session, rule: str) -> ColumnElement[bool]:
+    """Few are looked up one by one; many are met soon enough on the way through the list."""
+    broke = select(Clock.number).where(Clock.rule == rule, col(Clock.breached_at).is_not(None))
+    some = session.exec(broke.limit(MOST_COUNTED)).all()
+    if len(some) < MOST_COUNTED:
+        return col(Request.number).in_(set(some))
+    return broke.where(Clock.number == Request.number).exists()
+
+
 def _held_by(engineer: str) -> ColumnElement[bool]:
-    offered = select(Workload.number).where(Workload.engineer == engineer)
-    return or_(col(Request.engineer) == engineer, col(Request.number).in_(offered))
-
-
-def _breached(rule: str) -> ColumnElement[bool]:
-    """Whether the JSON list of breached rules holds this one; the same on both databases."""
-    return cast(col(Request.breached), String).contains(f'"{rule}"', autoescape=True)
+    has = select(Request.number).where(Request.engineer == engineer)
+    was_offered = select(Workload.number).where(Workload.engineer == engineer)
+    return col(Request.number).in_(has.union(was_offered))
 
 
 # --- forms ----------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
-"""The two statements that each database spells its own way."""
+"""The statements that each database spells its own way."""
 
 from datetime import date
 from typing import Any
 
+from sqlalchemy import inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
@@ -22,6 +23,16 @@ def insert_new(session: Session, *rows: Record) -> None:
     if rows:
         values = [_values(row) for row in rows]
         session.exec(_insert(session, type(rows[0])).on_conflict_do_nothing(), params=values)
+
+
+def put(session: Session, row: Record) -> None:
+    """Insert a row, or write it over the one with its key."""
+    table = type(row)
+    key = [column.name for column in inspect(table).primary_key]
+    values = _values(row)
+    others = {name: value for name, value in values.items() if name not in key}
+    statement = _insert(session, table).values(values)
+    session.exec(statement.on_conflict_do_update(index_elements=key, set_=others))
 
 
 def _values(row: Record) -> dict[str, Any]:

@@ -7,13 +7,26 @@ Values of the standard's vocabularies are kept as their text. Personal data stan
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, Text, UniqueConstraint
+from sqlalchemy import JSON, Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from records.base import Record
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 """When nothing is due: it sorts last."""
+
+
+_IN_TURN = ("turn", "next_due", "number")
+_FILTERS = ("stage", "urgency", "request_type", "station", "engineer", "clock_state")
+
+
+def _first(name: str) -> list[str]:
+    return [name, *_IN_TURN, *(other for other in _FILTERS if other != name)]
+
+
+_COUNTED = ("stage", "clock_state", "urgency")
+OPEN = text("stage <> 'closed'")
+"""Open requests, in the very words of the indexes that hold only these; SQLite compares words."""
 
 
 class Request(Record, table=True):
@@ -26,7 +39,21 @@ class Request(Record, table=True):
         written_at: when this row last changed, by the database's writer.
     """
 
-    __table_args__ = (Index(None, "turn", "next_due", "number"),)
+    # SQLite reads a column that stands after the long `state` slowly, so every list is answered
+    # from an index alone, whatever is asked for together.
+    __table_args__ = (
+        Index("ix_request_in_turn", *_IN_TURN, *_FILTERS),
+        *(Index(f"ix_request_by_{name}", *_first(name)) for name in _FILTERS),
+        Index("ix_request_open", *_COUNTED, sqlite_where=OPEN, postgresql_where=OPEN),
+        Index(
+            "ix_request_open_at",
+            "station",
+            *_COUNTED,
+            sqlite_where=OPEN,
+            postgresql_where=OPEN,
+        ),
+        Index(None, "written_at", "number"),
+    )
 
     number: str = Field(primary_key=True)
     revision: int
@@ -35,8 +62,8 @@ class Request(Record, table=True):
     stage: str
     urgency: str
     request_type: str
-    station: str | None = Field(index=True)
-    engineer: str | None = Field(index=True)
+    station: str | None
+    engineer: str | None
     clock_state: str
     breached: list[str] = Field(sa_type=JSON)
     next_due: datetime
@@ -46,7 +73,23 @@ class Request(Record, table=True):
     serial: str | None = Field(index=True)
     received_at: datetime = Field(index=True)
     closed_at: datetime | None
-    written_at: datetime = Field(index=True)
+    written_at: datetime
+    external_id: str | None = Field(default=None, index=True)
+
+
+class Shown(Record, table=True):
+    """A request as it is shown, made when it is written so that a list need not make it.
+
+    Attributes:
+        made_by: the code that made it; what another made is not trusted, but made anew.
+        document: `domain.view.lasting` as JSON.
+        row: `domain.view.row` as JSON.
+    """
+
+    number: str = Field(primary_key=True, foreign_key="request.number")
+    made_by: str
+    document: str = Field(sa_type=Text)
+    row: str = Field(sa_type=Text)
 
 
 class Customer(Record, table=True):
@@ -116,6 +159,12 @@ class PersonalRead(Record, table=True):
     request_id: str
 
 
+_OWED = ("state", "due_at", "rule", "owed_role", "owed_by", "station", "breached_at")
+LIVE = text("live")
+"""Promises that are owed, likewise."""
+_BROKE = text("breached_at IS NOT NULL")
+
+
 class Clock(Record, table=True):
     """One promise of a request, for finding what is due, what is broken, and who owes it.
 
@@ -126,9 +175,18 @@ class Clock(Record, table=True):
         late_seconds: how much longer than promised it took; None: not stopped, or in time.
         fired_at: when the platform noticed the breach: what it was late by is nobody's fault.
         owed_role, owed_by: who must act, and the person where one is known.
+        station: the request's.
+        live: neither stopped nor cancelled: it is still owed.
+        decided_at: when it was kept or broken; None: neither so far.
+        tells: the role that hears of the breach first.
     """
 
-    __table_args__ = (Index(None, "state", "due_at"), Index(None, "rule", "state"))
+    # Most promises are past; those that are owed, and those that broke, are few and quickly found.
+    __table_args__ = (
+        Index("ix_clock_live", *_OWED, sqlite_where=LIVE, postgresql_where=LIVE),
+        Index("ix_clock_breached", "rule", "number", sqlite_where=_BROKE, postgresql_where=_BROKE),
+        Index("ix_clock_decided", "rule", "state", "decided_at", "station", "late_seconds"),
+    )
 
     number: str = Field(primary_key=True, foreign_key="request.number")
     place: int = Field(primary_key=True)
@@ -143,6 +201,10 @@ class Clock(Record, table=True):
     late_seconds: float | None
     owed_role: str
     owed_by: str | None
+    station: str | None = None
+    live: bool = True
+    decided_at: datetime | None = None
+    tells: str | None = None
 
 
 class Task(Record, table=True):

@@ -74,6 +74,16 @@ def records(settings: Settings) -> Engine:
     return engine
 
 
+@pytest.fixture
+def empty_records(tmp_path: Path) -> str:
+    """The URL of a database of one's own, with every table and nothing in it."""
+    url = f"sqlite:///{tmp_path / 'records.db'}"
+    engine = open_engine(url)
+    migrate(engine)
+    engine.dispose()
+    return url
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def address(settings: Settings, records: Engine) -> AsyncIterator[str]:
     """The API over real HTTP."""

@@ -14,7 +14,9 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.registry import Activities
 from activities.working_days import calendar_for
+from api import bulk, reporting
 from domain.intake import Brief
+from domain.vocabulary import Role
 from records.intake import mark_started, not_started, take_in
 from runtime.settings import Settings
 from runtime.temporal import LAST_BREATH
@@ -192,3 +194,20 @@ async def test_what_temporal_will_not_have_is_not_called_its_absence(
 
 def waiting(records: Engine) -> list[str]:
     return [brief.number for brief in not_started(records, timedelta(0), datetime.now(UTC))]
+
+
+async def test_a_bulk_order_leaves_the_rest_when_nobody_answers(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "DEADLINE", timedelta(seconds=1))
+    monkeypatch.setattr(bulk, "AT_ONCE", 1)
+    numbers = [await caller.takes_in() for _ in range(3)]
+    order = {"numbers": numbers, "reason": "台风", "dry_run": False}
+    answer = await caller.acting_as(Role.supervisor).post("/v1/bulk/hold", order)
+    assert answer.status_code == 200
+    assert [item["status"] for item in answer.json()["items"]] == [
+        "unanswered",
+        "skipped",
+        "skipped",
+    ]
+    assert answer.json()["items"][0]["code"] == "no_worker"

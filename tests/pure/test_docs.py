@@ -37,9 +37,11 @@ LANGUAGES = {"en": ".md", "zh": ".zh-CN.md"}
 PAGES = [
     "README",
     "docs/architecture",
+    "docs/board",
     "docs/timing-rules",
     "docs/events",
     "docs/notifications",
+    "docs/performance",
     "docs/personal-data",
     "docs/security",
     "docs/tasks",

@@ -1,0 +1,1 @@
+"""Measurements that are repeated: how quick the lists are, how far the stream carries."""
