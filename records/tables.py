@@ -160,7 +160,8 @@ class Notification(Record, table=True):
     """A message in the outbox, `id` = `<number>:<seq>`.
 
     Attributes:
-        state: queued, sent or failed.
+        state: queued, sent or failed; restored: it had gone missing and was put back for the
+            record, not to be sent.
         not_before: a courier has it in hand, or it failed and waits, until then; None: try at once.
         attempts: how often it was tried.
         digest: the digest it went out with.
@@ -199,7 +200,13 @@ class Workload(Record, table=True):
 
 
 class Archive(Record, table=True):
-    """A closed request as it was shown at its end; `sha256` is of the view's text."""
+    """A closed request as it was shown at its end; `sha256` is of the view's text.
+
+    Attributes:
+        state: the whole `ServiceRequest` as JSON, and timeline: its lines and messages: enough to
+            restore the records when Temporal has long forgotten it. None: archived before they
+            were kept.
+    """
 
     number: str = Field(primary_key=True, foreign_key="request.number")
     closed_at: datetime
@@ -207,3 +214,21 @@ class Archive(Record, table=True):
     view: str = Field(sa_type=Text)
     sha256: str
     policy_version: str
+    state: str | None = Field(default=None, sa_type=Text)
+    timeline: str | None = Field(default=None, sa_type=Text)
+
+
+class Upkeep(Record, table=True):
+    """How a task of the house's own upkeep went when it last ran.
+
+    Attributes:
+        differences: how many were found, and repaired: how many of them were mended.
+        took: seconds.
+    """
+
+    name: str = Field(primary_key=True)
+    ran_at: datetime
+    checked: int
+    differences: int
+    repaired: int
+    took: float
