@@ -3,6 +3,8 @@
 import asyncio
 import os
 import sys
+from contextlib import suppress
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -44,6 +46,17 @@ def _duration(text: str) -> Duration:
         return TypeAdapter(Duration).validate_python(text)
     except ValidationError:
         raise typer.BadParameter(f"{text!r} is not a duration; write 90s, 10m, 12h or 7d") from None
+
+
+def _moment(text: str) -> datetime:
+    """A date, a time, or so long ago."""
+    with suppress(ValidationError):
+        return datetime.now(UTC) - TypeAdapter(Duration).validate_python(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no time; write 2026-05-20 or 24h") from None
+    return moment.astimezone(UTC)
 
 
 @app.callback(invoke_without_command=True)
@@ -180,6 +193,35 @@ def token(
         typer.echo(mint(settings, role, id, ttl))
     except ValidationError:
         raise typer.BadParameter("--id: give 1 to 64 characters") from None
+
+
+@app.command()
+def reconcile(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what differs; change nothing.")
+    ] = False,
+    number: Annotated[
+        str | None, typer.Option(metavar="CR…", help="Only this request, word for word.")
+    ] = None,
+    since: Annotated[
+        Any,
+        typer.Option(
+            parser=_moment, metavar="TIME", help="Only what moved since: 2026-05-20, or 24h ago."
+        ),
+    ] = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Compare every timeline word for word: slow.")
+    ] = False,
+) -> None:
+    """Compare the records with the requests themselves, and repair them."""
+    from runtime import preflight
+    from runtime.reconcile_command import run
+
+    settings = _settings()
+    preflight.reachable_database(settings)
+    work = run(settings, repair=not dry_run, number=number, since=since, thorough=thorough)
+    if not asyncio.run(work):
+        raise typer.Exit(1)
 
 
 @app.command()

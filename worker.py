@@ -18,6 +18,7 @@ from records.engine import migrate, open_engine
 from runtime.keys import key_ring
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
+from runtime.upkeep import build_upkeep_worker, keep_schedule
 from workflows.messages import TASK_QUEUE
 from workflows.service_request import ServiceRequestWorkflow
 
@@ -67,7 +68,8 @@ async def run_worker(settings: Settings) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with build_worker(client, activities):
+    await keep_schedule(client, settings)
+    async with build_worker(client, activities), build_upkeep_worker(client, engine):
         delivering = asyncio.create_task(courier.run())
         log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace)
         await stop.wait()

@@ -41,14 +41,6 @@ class Difference:
     what: str
 
 
-@dataclass(frozen=True)
-class Stored:
-    """What the records hold of one request, for finding out what it should be."""
-
-    number: str
-    is_closed: bool
-
-
 def differences(
     engine: Engine, request: ServiceRequest, effects: Iterable[Effect] | None = None
 ) -> list[Difference]:
@@ -77,15 +69,15 @@ def repair(engine: Engine, request: ServiceRequest, effects: Iterable[Effect] | 
         restore(session, request, effects)
 
 
-def page(engine: Engine, *, after: str | None, since: datetime | None, limit: int) -> list[Stored]:
+def page(engine: Engine, *, after: str | None, since: datetime | None, limit: int) -> list[str]:
     """Some requests of the records by number: those taken in or written down since a moment."""
-    wanted = rows_of(Request.number, Request.stage).order_by(col(Request.number)).limit(limit)
+    wanted = rows_of(Request.number).order_by(col(Request.number)).limit(limit)
     if after is not None:
         wanted = wanted.where(Request.number > after)
     if since is not None:
         wanted = wanted.where((Request.written_at >= since) | (Request.received_at >= since))
     with reading(engine) as session:
-        return [Stored(number, stage == "closed") for number, stage in session.exec(wanted)]
+        return list(session.exec(wanted))
 
 
 def unknown(engine: Engine, numbers: list[str]) -> list[str]:
@@ -101,12 +93,6 @@ def was_started(engine: Engine, number: str) -> bool:
     with reading(engine) as session:
         intake = session.get(Intake, number)
         return intake is None or intake.started
-
-
-def stored_effects(engine: Engine, number: str) -> list[Effect]:
-    """The stored lines and messages of a request, in order."""
-    with reading(engine) as session:
-        return effects_of(session, number)
 
 
 def record(engine: Engine, outcome: Upkeep) -> None:

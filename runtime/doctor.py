@@ -21,12 +21,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.working_days import calendar_for
 from records.engine import MIGRATIONS, open_engine
+from records.upkeep import recorded
 from runtime import preflight
-from runtime.settings import Settings
+from runtime.settings import Settings, metrics_are_open
 from runtime.temporal import connect, missing_attributes, worker_is_polling
 from runtime.trouble import Trouble
 from runtime.up import as_started, is_ready
 from workflows.messages import TASK_QUEUE
+from workflows.reconcile import RECONCILE
 from workflows.search_attributes import REGISTRY
 
 ENOUGH_DISK = 1_000_000_000
@@ -82,7 +84,11 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     yield _tried("Token secret", lambda: _secret(settings))
     yield _tried("Policy", lambda: _policy(settings))
     yield _calendar(settings)
-    yield await asyncio.to_thread(_database, settings)
+    database = await asyncio.to_thread(_database, settings)
+    yield database
+    if database.verdict is Verdict.ok and not database.advice:
+        yield await asyncio.to_thread(_reconciled, settings)
+    yield _metrics(settings)
     runs_here = preflight.is_held(settings.data_dir)
     if runs_here:
         settings = as_started(settings)
@@ -195,6 +201,37 @@ def _database(settings: Settings) -> Finding:
         return Finding(what, Verdict.ok, f"{place}, migrated to {present}")
     found = f"{place} is at {present or 'nothing'}, this version needs {newest}"
     return Finding(what, Verdict.failed, found, "run aftersales migrate")
+
+
+def _reconciled(settings: Settings) -> Finding:
+    what = "Reconcile"
+    engine = open_engine(settings.database)
+    try:
+        last = recorded(engine, RECONCILE)
+    finally:
+        engine.dispose()
+    every = settings.reconcile_interval
+    if last is None:
+        found = "the records were never compared with the requests"
+        return Finding(what, Verdict.idle, found, "aftersales reconcile compares them")
+    found = (
+        f"{last.ran_at:%Y-%m-%d %H:%M} UTC: {last.checked} checked, "
+        f"{last.differences} differences, {last.repaired} repaired"
+    )
+    if last.differences > last.repaired:
+        return Finding(what, Verdict.failed, found, "aftersales reconcile says which are left")
+    if every is not None and datetime.now(UTC) - last.ran_at > max(3 * every, timedelta(hours=3)):
+        return Finding(what, Verdict.advice, found, "a worker runs it by a schedule: see its log")
+    return Finding(what, Verdict.ok, found)
+
+
+def _metrics(settings: Settings) -> Finding:
+    what = "Metrics"
+    worker = settings.worker_metrics_port
+    found = f"/metrics of the API; the worker's {f'on port {worker}' if worker else 'are off'}"
+    if metrics_are_open(settings) or settings.metrics_token:
+        return Finding(what, Verdict.ok, found)
+    return Finding(what, Verdict.advice, found, "set AFTERSALES_METRICS_TOKEN to read them")
 
 
 async def _temporal(settings: Settings, *, runs_here: bool) -> AsyncIterator[Finding]:

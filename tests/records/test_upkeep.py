@@ -120,10 +120,8 @@ def test_pages_go_through_every_request(engine: Engine, story: Story) -> None:
     with writing(engine) as session:
         row = session.get_one(Request, NUMBER).model_dump()
         insert_new(session, Request(**{**row, "number": "CR20240520-002", "stage": "closed"}))
-    first = page(engine, after=None, since=None, limit=1)
-    assert [(s.number, s.is_closed) for s in first] == [(NUMBER, False)]
-    second = page(engine, after=NUMBER, since=None, limit=1)
-    assert [(s.number, s.is_closed) for s in second] == [("CR20240520-002", True)]
+    assert page(engine, after=None, since=None, limit=1) == [NUMBER]
+    assert page(engine, after=NUMBER, since=None, limit=1) == ["CR20240520-002"]
     assert page(engine, after=None, since=row["written_at"].replace(year=9000), limit=9) == []
 
 
