@@ -5,7 +5,6 @@ import os
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -66,7 +65,9 @@ def aftersales(
 ) -> None:
     """Say what there is, when nothing is asked for."""
     if version:
-        typer.echo(_version())
+        from runtime.version import version as this_version
+
+        typer.echo(this_version())
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -105,7 +106,7 @@ def worker() -> None:
     from runtime import preflight
     from worker import run_worker
 
-    settings = _with_logs(_settings())
+    settings = _with_logs(_settings(), "worker")
     preflight.reachable_database(settings)
     try:
         asyncio.run(run_worker(settings))
@@ -123,7 +124,7 @@ def api(port: Port = None) -> None:
     from api.app import create_app
     from runtime import preflight
 
-    settings = _with_logs(_settings(port=port))
+    settings = _with_logs(_settings(port=port), "api")
     preflight.secret(settings)
     preflight.reachable_database(settings)
     uvicorn.run(
@@ -270,21 +271,14 @@ def _settings(**given: Any) -> Settings:
         raise Trouble(f"The setting AFTERSALES_{name.upper()} is wrong", reason) from None
 
 
-def _with_logs(settings: Settings) -> Settings:
+def _with_logs(settings: Settings, service: str) -> Settings:
+    """Let this process write its log, and its traces where the environment asks for them."""
+    from runtime import tracing
     from runtime.logs import configure
 
     configure(settings)
+    tracing.configure(service)
     return settings
-
-
-def _version() -> str:
-    try:
-        return metadata.version("aftersales")
-    except metadata.PackageNotFoundError:  # run from a source checkout
-        import tomllib
-
-        project = Path(__file__).with_name("pyproject.toml").read_text(encoding="utf-8")
-        return str(tomllib.loads(project)["project"]["version"])
 
 
 if __name__ == "__main__":

@@ -15,10 +15,12 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.courier import Courier, LogGateway
 from activities.registry import Activities
 from records.engine import migrate, open_engine
+from runtime import tracing
 from runtime.keys import key_ring
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
 from runtime.upkeep import build_upkeep_worker, keep_schedule
+from runtime.worker_metrics import with_metrics
 from workflows.messages import TASK_QUEUE
 from workflows.service_request import ServiceRequestWorkflow
 
@@ -62,7 +64,7 @@ async def run_worker(settings: Settings) -> None:
     """Work until told to stop (SIGINT, SIGTERM or cancellation)."""
     engine = open_engine(settings.database, key_ring(settings))
     migrate(engine)
-    client = await connect(settings)
+    client = await connect(settings, runtime=with_metrics(settings))
     await prepare(client)
     activities, courier = build_activities(engine, settings.timing_policy.timezone)
     stop = asyncio.Event()
@@ -77,6 +79,7 @@ async def run_worker(settings: Settings) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await delivering
     engine.dispose()
+    tracing.shutdown()
     log.info("worker_stopped")
 
 

@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from api import details, events, handlers, health, openapi, requests
+from api import details, events, handlers, health, metrics, openapi, requests
+from api.metrics import Metrics
 from api.middleware import CallId
+from api.observed import Observed
 from api.services import opened
 from api.starting import begin_all_left
+from runtime import tracing
 from runtime.settings import Settings
 from runtime.tokens import signing_key
 
@@ -37,12 +40,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 starter.cancel()
                 with suppress(asyncio.CancelledError):
                     await starter
+                tracing.shutdown()
 
     # Its pages at /docs and /redoc need no other host, so they work where there is no internet.
     app = FastAPIOffline(lifespan=lifespan, redirect_slashes=False, **openapi.ABOUT)
     app.add_middleware(CallId)
+    app.state.metrics = Metrics()
+    app.add_middleware(Observed, metrics=app.state.metrics)
     handlers.register(app)
-    for module in (requests, events, details, health):
+    for module in (requests, events, details, health, metrics):
         app.include_router(module.router)
     openapi.complete(app)
     return app

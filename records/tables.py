@@ -26,7 +26,10 @@ class Request(Record, table=True):
         written_at: when this row last changed, by the database's writer.
     """
 
-    __table_args__ = (Index(None, "turn", "next_due", "number"),)
+    __table_args__ = (
+        Index(None, "turn", "next_due", "number"),
+        Index(None, "stage", "clock_state"),
+    )
 
     number: str = Field(primary_key=True)
     revision: int
@@ -102,7 +105,10 @@ class Clock(Record, table=True):
         owed_role, owed_by: who must act, and the person where one is known.
     """
 
-    __table_args__ = (Index(None, "state", "due_at"), Index(None, "rule", "state"))
+    __table_args__ = (
+        Index(None, "state", "due_at"),
+        Index(None, "rule", "state", "breached_at", "late_seconds"),
+    )
 
     number: str = Field(primary_key=True, foreign_key="request.number")
     place: int = Field(primary_key=True)
@@ -167,7 +173,7 @@ class Notification(Record, table=True):
         digest: the digest it went out with.
     """
 
-    __table_args__ = (Index(None, "state", "created_at"),)
+    __table_args__ = (Index(None, "state", "created_at"), Index(None, "state", "channel"))
 
     id: str = Field(primary_key=True)
     number: str = Field(foreign_key="request.number", index=True)

@@ -14,6 +14,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from temporalio import activity, workflow
 
 from runtime.settings import Settings
+from runtime.tracing import name_the_trace
 
 about = structlog.contextvars.bound_contextvars
 """A context manager: every line inside carries these keys, such as the request's number."""
@@ -62,6 +63,7 @@ def configure(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.StackInfoRenderer(),
         _name_the_request,
+        name_the_trace,
     ]
     written: list[Processor] = (
         [
