@@ -57,13 +57,13 @@ class Metrics:
         self._looking = asyncio.Lock()
         self.requests = Counter(
             "aftersales_http_requests",
-            "Calls answered by this process, by route and status.",
+            "Calls answered by this process, by method, route and status.",
             ["method", "route", "status"],
             registry=self.registry,
         )
         self.durations = Histogram(
             "aftersales_http_request_duration_seconds",
-            "How long this process took to answer a call, by route.",
+            "How long this process took to answer a call, by method and route.",
             ["method", "route"],
             registry=self.registry,
         )
@@ -133,10 +133,10 @@ class HouseCollector(Collector):
 def _clocks(known: Figures | None) -> Iterator[Metric]:
     """Exact counts from the records: never twice, whoever restarts."""
     said = {
-        "started": "Promises made.",
-        "kept": "Promises met in time.",
-        "late": "Promises met too late.",
-        "breached": "Promises broken, whether met later or not.",
+        "started": "Promises made, by rule.",
+        "kept": "Promises met in time, by rule.",
+        "late": "Promises met too late, by rule.",
+        "breached": "Promises broken, whether met later or not, by rule.",
     }
     promises = known.promises if known else {}
     for name, help_text in said.items():
@@ -146,7 +146,7 @@ def _clocks(known: Figures | None) -> Iterator[Metric]:
         yield family
     late = HistogramMetricFamily(
         "aftersales_clock_lateness_seconds",
-        "By how much promises met too late were late.",
+        "By how much promises met too late were late, by rule.",
         labels=["rule"],
     )
     for rule, counted in promises.items():
@@ -212,11 +212,13 @@ def _reconciled(known: Figures | None) -> Iterator[Metric]:
 
 def _queue(known: dict[str, Backlog]) -> Iterator[Metric]:
     count = GaugeMetricFamily(
-        "aftersales_task_queue_backlog", "Tasks that wait for a worker, roughly.", labels=["kind"]
+        "aftersales_task_queue_backlog",
+        "Tasks that wait for a worker, roughly, by kind.",
+        labels=["kind"],
     )
     age = GaugeMetricFamily(
         "aftersales_task_queue_backlog_age_seconds",
-        "How long the oldest of them has been waiting.",
+        "How long the oldest of them has been waiting, by kind.",
         labels=["kind"],
     )
     for kind, found in known.items():

@@ -263,7 +263,7 @@ def _entry(line: Timeline) -> Entry:
 
 def _tell(message: Notification) -> Tell:
     given = message.model_dump(include={"message", "rule", "level", "facts"})
-    seq = int(message.id.rpartition(":")[2])
+    seq = int(message.id.split(":")[1])
     return Tell(
         seq=seq, at=message.created_at, to=Role(message.to_role), who=message.to_id, **given
     )
