@@ -9,6 +9,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import Engine
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -70,7 +71,10 @@ async def run_worker(settings: Settings) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    await keep_schedule(client, settings)
+    try:
+        await keep_schedule(client, settings)
+    except RPCError as error:  # The requests shall not wait for their upkeep.
+        log.warning("schedule_not_kept", error=error.status.name.lower())
     async with build_worker(client, activities), build_upkeep_worker(client, engine):
         delivering = asyncio.create_task(courier.run())
         log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace)

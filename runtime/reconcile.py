@@ -55,6 +55,8 @@ PATIENCE = timedelta(seconds=10)
 
 
 NEVER_STARTED = "never started"
+NO_SUCH = (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT)
+"""How Temporal says that it knows no workflow of this id, or that none could have it."""
 
 
 class Unreachable(Exception):
@@ -193,7 +195,7 @@ class Reconciler:
         truth = await self._truth(number)
         for _ in range(TRIES):
             if not await self._differences(truth):
-                return truth, list(truth.over)
+                return truth, []
             await asyncio.sleep(STANDS_STILL)
             again = await self._truth(number)
             if again.request.revision == truth.request.revision:
@@ -255,7 +257,7 @@ class Reconciler:
             what = damage or "incomplete"
             return _Truth(request, over=(Difference(number, "archive", what),))
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if error.status not in NO_SUCH:
                 raise
         if damage:
             raise _NoTruth(Difference(number, "archive", damage))
@@ -286,7 +288,7 @@ class Reconciler:
                     rpc_timeout=PATIENCE,
                 )
             except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
+                if error.status in NO_SUCH:
                     raise
                 if attempt == TRIES - 1:
                     raise Unreachable(error.status.name.lower()) from None

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from rich.console import Console
 
-from records.engine import open_engine
+from records.engine import migrate, open_engine
 from runtime import preflight
 from runtime.keys import key_ring
 from runtime.preflight import is_held
@@ -45,6 +45,7 @@ async def run(
     except RuntimeError:
         raise preflight.no_temporal(settings) from None
     engine = open_engine(settings.database, key_ring(settings))
+    migrate(engine)
     reconciler = Reconciler(
         client, engine, repair=repair, thorough=thorough or number is not None, tell=tell
     )

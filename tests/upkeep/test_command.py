@@ -3,9 +3,11 @@
 import asyncio
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import Engine, text
 from temporalio.testing import WorkflowEnvironment
 
@@ -71,6 +73,8 @@ async def test_what_it_prints_and_how_it_ends(
     ("words", "said"),
     [
         (("--number", "CR20200101-999"), "There is no request CR20200101-999"),
+        (("--number", ""), "There is no request"),
+        (("--number", "'; DROP TABLE request; --"), "There is no request"),
         (("--since", "gestern"), "is no time; write 2026-05-20 or 24h"),
     ],
 )
@@ -78,3 +82,17 @@ async def test_a_wrong_word_is_told(settings: Settings, words: tuple[str, str], 
     done = await asyncio.to_thread(aftersales, settings, "reconcile", *words)
     assert done.returncode in (1, 2)
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "every"),
+    [("1h", timedelta(hours=1)), ("90s", timedelta(seconds=90)), ("off", None), ("0", None)],
+)
+def test_how_often_it_runs_by_itself(given: str, every: timedelta | None) -> None:
+    assert Settings(_env_file=None, reconcile_every=given).reconcile_interval == every
+
+
+@pytest.mark.parametrize("given", ["10s", "often", "-1h", ""])
+def test_no_pace_at_all(given: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(_env_file=None, reconcile_every=given)

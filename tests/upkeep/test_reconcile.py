@@ -1,6 +1,7 @@
 """The projection is dropped and ruined under running and closed requests, and comes back whole."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlmodel import Session
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.service import RPCError
-from temporalio.testing import WorkflowEnvironment
+from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from activities.working_days import calendar_for
 from domain.policy import Policy
@@ -19,9 +20,9 @@ from records.tables import Intake
 from records.upkeep import recorded
 from runtime.reconcile import Found, Reconciler, reconcile_all
 from runtime.settings import Settings
-from runtime.upkeep import SCHEDULE, build_upkeep_worker, keep_schedule
+from runtime.upkeep import SCHEDULE, UpkeepActivities, build_upkeep_worker, keep_schedule
 from tests.desk import Desk, intake
-from workflows.reconcile import RECONCILE, Reconciled
+from workflows.reconcile import RECONCILE, Reconciled, Reconciling
 
 from .conftest import OpenDesk
 
@@ -242,6 +243,23 @@ async def test_a_workflow_without_any_row_is_projected(
         assert set(connection.execute(restored, {"n": number}).scalars()) == {"restored"}
         connection.execute(text("UPDATE notification SET state = 'queued'"))
     assert dump(engine) == whole
+
+
+@pytest.mark.server
+async def test_an_attempt_goes_on_where_the_last_one_stopped(
+    desk: OpenDesk, server: WorkflowEnvironment, engine: Engine
+) -> None:
+    first = await (await desk()).goes_to("dispatch")
+    await (await desk()).goes_to("dispatch")
+    env = ActivityEnvironment()
+    so_far = Reconciled(checked=100, differences=5, repaired=5)
+    env.info = replace(env.info, heartbeat_details=[first.number, so_far.model_dump()])
+    beats: list[Any] = []
+    env.on_heartbeat = lambda *details: beats.append(details)
+    upkeep = UpkeepActivities(server.client, engine)
+    done = await env.run(upkeep.reconcile, Reconciling(repair=False))
+    assert done == Reconciled(checked=101, differences=5, repaired=5)
+    assert beats[-1][1]["checked"] == 101
 
 
 @pytest.mark.server
