@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,9 @@ from temporalio.client import Client
 
 from activities import registry
 from activities.registry import Activities
+from domain.effects import Effect
+from domain.events import BaseEvent
+from domain.request import ServiceRequest
 from domain.tasks import WriteDown
 from records import projection
 from runtime import tracing
@@ -105,6 +109,26 @@ async def test_one_event_is_one_trace(
         assert personal not in told
     # Traced or not, the history is the same kind of history.
     await replay(await client.get_workflow_handle(number).fetch_history())
+
+
+async def test_a_line_that_the_workflow_logs_carries_the_call_and_the_trace(
+    caller: Caller,
+    traced_worker: None,
+    exporter: InMemorySpanExporter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[dict[str, Any]] = []
+    apply = ServiceRequest.apply
+
+    def listening(self: ServiceRequest, event: BaseEvent, now: datetime) -> list[Effect]:
+        line = dict(structlog.contextvars.get_contextvars())
+        seen.append(tracing.name_the_trace(None, "info", line))
+        return apply(self, event, now)
+
+    monkeypatch.setattr(ServiceRequest, "apply", listening)
+    number = await caller.takes_in()
+    await caller.reports(number, event("responded"), **CALLER)
+    assert seen == [{"request_id": "call-77", "trace_id": TRACE}]
 
 
 async def test_an_event_by_signal_is_one_trace_too(
