@@ -11,6 +11,7 @@ with it and without it.
 import os
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 import structlog
@@ -31,6 +32,8 @@ from runtime.version import version
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 HEADER = "_aftersales-trace"
 CALL = "request_id"
+LAST_WORDS = 1.5
+"""Seconds that a process which ends waits for its last spans to be taken."""
 
 Headers = Mapping[str, Payload]
 Carrier = dict[str, str]
@@ -56,7 +59,7 @@ def export(processor: SpanProcessor, service: str) -> None:
     """Hand every span from now on to this processor."""
     global _provider
     about = Resource.create({"service.name": service, "service.version": version()})
-    _provider = TracerProvider(resource=about)
+    _provider = TracerProvider(resource=about, shutdown_on_exit=False)
     _provider.add_span_processor(processor)
 
 
@@ -64,7 +67,10 @@ def shutdown() -> None:
     """Send what is left, and make no more spans."""
     global _provider
     if _provider is not None:
-        _provider.shutdown()
+        # Aside: a collector that does not answer would hold up the end of the process.
+        sending = Thread(target=_provider.shutdown, daemon=True)
+        sending.start()
+        sending.join(LAST_WORDS)
     _provider = None
 
 

@@ -1,6 +1,7 @@
 """One call is one trace, from HTTP through the workflow to what it wrote down."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from itertools import pairwise
@@ -201,4 +202,6 @@ def test_spans_are_exported_only_where_the_environment_says(
     monkeypatch.delenv("OTEL_SDK_DISABLED")
     tracing.configure("test")
     assert is_exporting()
+    began = time.monotonic()
     tracing.shutdown()
+    assert time.monotonic() - began < tracing.LAST_WORDS + 1  # Nobody listens there.

@@ -3,16 +3,21 @@
 import asyncio
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import typer
 from pydantic import ValidationError
 from sqlalchemy import Engine, text
 from temporalio.testing import WorkflowEnvironment
 
+from cli import _moment
 from runtime.doctor import Verdict, findings
+from runtime.reconcile_command import run
 from runtime.settings import Settings
+from runtime.trouble import Trouble
+from tests.installation import free_ports
 
 from .conftest import OpenDesk
 
@@ -47,7 +52,7 @@ def aftersales(settings: Settings, *words: str) -> subprocess.CompletedProcess[s
 
 @pytest.mark.server
 async def test_what_it_prints_and_how_it_ends(
-    desk: OpenDesk, settings: Settings, engine: Engine
+    desk: OpenDesk, settings: Settings, engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     number = (await (await desk()).goes_to("dispatch")).number
     bad = text("UPDATE request SET stage = 'revisit' WHERE number = :n")
@@ -59,29 +64,35 @@ async def test_what_it_prints_and_how_it_ends(
     assert "1 left" in looked.stdout
     checks = {finding.what: finding async for finding in findings(settings)}
     assert checks["Reconcile"].verdict is Verdict.failed
-    mended = await asyncio.to_thread(aftersales, settings, "reconcile", "--number", number)
-    assert mended.returncode == 0, mended.stderr
-    assert f"{number}  repaired 已修复  request: wrong: stage" in mended.stdout
-    again = await asyncio.to_thread(aftersales, settings, "reconcile", "--since", "1h")
-    assert (again.returncode, again.stdout.splitlines()[0]) == (
-        0,
-        "1 requests checked, 0 differences, 0 repaired, 0 left.",
+    assert await run(settings, repair=True, number=number)
+    assert f"{number}  repaired 已修复  request: wrong: stage" in capsys.readouterr().out
+    assert await run(settings, repair=True, since=datetime.now(UTC) - timedelta(hours=1))
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "1 requests checked, 0 differences, 0 repaired, 0 left."
     )
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("--number", "CR20200101-999"), "There is no request CR20200101-999"),
-        (("--number", ""), "There is no request"),
-        (("--number", "'; DROP TABLE request; --"), "There is no request"),
-        (("--since", "gestern"), "is no time; write 2026-05-20 or 24h"),
-    ],
-)
-async def test_a_wrong_word_is_told(settings: Settings, words: tuple[str, str], said: str) -> None:
-    done = await asyncio.to_thread(aftersales, settings, "reconcile", *words)
-    assert done.returncode in (1, 2)
-    assert said in done.stderr
+@pytest.mark.server
+@pytest.mark.parametrize("number", ["CR20200101-999", "", "'; DROP TABLE request; --"])
+async def test_a_request_that_nobody_knows(settings: Settings, number: str) -> None:
+    with pytest.raises(Trouble, match="There is no request"):
+        await run(settings, repair=True, number=number)
+
+
+async def test_no_server_at_all(settings: Settings) -> None:
+    (port,) = free_ports(1)
+    nowhere = settings.model_copy(update={"temporal_address": f"127.0.0.1:{port}"})
+    with pytest.raises(Trouble, match=str(port)):
+        await run(nowhere, repair=False)
+
+
+def test_since_is_a_date_or_so_long_ago() -> None:
+    assert _moment("2026-05-20T08:00:00+08:00") == datetime(2026, 5, 20, tzinfo=UTC)
+    began = _moment("24h")
+    ago = datetime.now(UTC) - began
+    assert timedelta(hours=24) <= ago < timedelta(hours=24, minutes=1)
+    with pytest.raises(typer.BadParameter, match="write 2026-05-20 or 24h"):
+        _moment("gestern")
 
 
 @pytest.mark.parametrize(
