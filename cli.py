@@ -3,8 +3,8 @@
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -12,7 +12,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from domain.policy import PolicyError
-from domain.values import Duration, Moment
+from domain.values import Duration
 from domain.vocabulary import Role
 from runtime.settings import Settings
 from runtime.trouble import Trouble
@@ -43,18 +43,24 @@ def _role(word: str) -> Role:
         raise typer.BadParameter(f"{word!r} is not a role; use one of {', '.join(Role)}") from None
 
 
-def _moment(text: str) -> datetime:
-    try:
-        return TypeAdapter(Moment).validate_python(text)
-    except ValidationError:
-        raise typer.BadParameter(f"{text!r} is no time; write 2026-11-20T09:00+08:00") from None
-
-
 def _duration(text: str) -> Duration:
     try:
         return TypeAdapter(Duration).validate_python(text)
     except ValidationError:
         raise typer.BadParameter(f"{text!r} is not a duration; write 90s, 10m, 12h or 7d") from None
+
+
+def _moment(text: str) -> datetime:
+    """A date, a time, or so long ago."""
+    with suppress(ValidationError):
+        return datetime.now(UTC) - TypeAdapter(Duration).validate_python(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time; write 2026-05-20, 2026-05-20T09:00+08:00 or 24h"
+        ) from None
+    return moment.astimezone(UTC)
 
 
 @app.callback(invoke_without_command=True)
@@ -64,7 +70,9 @@ def aftersales(
 ) -> None:
     """Say what there is, when nothing is asked for."""
     if version:
-        typer.echo(_version())
+        from runtime.version import version as this_version
+
+        typer.echo(this_version())
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -103,7 +111,7 @@ def worker() -> None:
     from runtime import preflight
     from worker import run_worker
 
-    settings = _with_logs(_settings())
+    settings = _with_logs(_settings(), "worker")
     preflight.identity(settings)
     preflight.reachable_database(settings)
     try:
@@ -122,7 +130,7 @@ def api(port: Port = None) -> None:
     from api.app import create_app
     from runtime import preflight
 
-    settings = _with_logs(_settings(port=port))
+    settings = _with_logs(_settings(port=port), "api")
     preflight.identity(settings)
     preflight.reachable_database(settings)
     uvicorn.run(
@@ -183,7 +191,7 @@ def erase(
 
     if not yes:
         raise typer.BadParameter(f"to erase the customer of {number} for good, add --yes")
-    settings = _with_logs(_settings())
+    settings = _with_logs(_settings(), "erase")
     try:
         erased = run(_records(settings), number, datetime.now(UTC))
     except NoCustomer:
@@ -221,6 +229,35 @@ def token(
         typer.echo(mint(settings, role, id, ttl))
     except ValidationError:
         raise typer.BadParameter("--id: give 1 to 64 characters") from None
+
+
+@app.command()
+def reconcile(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what differs; change nothing.")
+    ] = False,
+    number: Annotated[
+        str | None, typer.Option(metavar="CR…", help="Only this request, word for word.")
+    ] = None,
+    since: Annotated[
+        Any,
+        typer.Option(
+            parser=_moment, metavar="TIME", help="Only what moved since: 2026-05-20, or 24h ago."
+        ),
+    ] = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Compare every timeline word for word: slow.")
+    ] = False,
+) -> None:
+    """Compare the records with the requests themselves, and repair them."""
+    from runtime import preflight
+    from runtime.reconcile_command import run
+
+    settings = _settings()
+    preflight.reachable_database(settings)
+    work = run(settings, repair=not dry_run, number=number, since=since, thorough=thorough)
+    if not asyncio.run(work):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -459,21 +496,14 @@ def _records(settings: Settings) -> "Engine":
     return engine
 
 
-def _with_logs(settings: Settings) -> Settings:
+def _with_logs(settings: Settings, service: str) -> Settings:
+    """Let this process write its log, and its traces where the environment asks for them."""
+    from runtime import tracing
     from runtime.logs import configure
 
     configure(settings)
+    tracing.configure(service)
     return settings
-
-
-def _version() -> str:
-    try:
-        return metadata.version("aftersales")
-    except metadata.PackageNotFoundError:  # run from a source checkout
-        import tomllib
-
-        project = Path(__file__).with_name("pyproject.toml").read_text(encoding="utf-8")
-        return str(tomllib.loads(project)["project"]["version"])
 
 
 if __name__ == "__main__":

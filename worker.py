@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 from sqlalchemy import Engine
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -26,12 +27,15 @@ from domain.deliveries import WEBHOOK_QUEUE
 from domain.outgoing import SOURCE
 from domain.policy import Policy
 from records.engine import migrate, open_engine
+from runtime import tracing
 from runtime.delivery import channels, templates
 from runtime.keys import key_ring, look_for_missing_keys, signing_key
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
 from runtime.tokens import signing_key as token_key
 from runtime.tracking import tracking_url
+from runtime.upkeep import build_upkeep_worker, keep_schedule
+from runtime.worker_metrics import with_metrics
 from workflows.knock import knock
 from workflows.messages import TASK_QUEUE
 from workflows.service_request import ServiceRequestWorkflow
@@ -138,7 +142,7 @@ async def run_worker(settings: Settings) -> None:
     engine = open_engine(settings.database, key_ring(settings))
     migrate(engine)
     look_for_missing_keys(engine)
-    client = await connect(settings)
+    client = await connect(settings, runtime=with_metrics(settings))
     await prepare(client)
     dispatcher = Dispatcher(engine, partial(knock, client))
     activities, courier = build_activities(
@@ -150,7 +154,15 @@ async def run_worker(settings: Settings) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with build_worker(client, activities), build_webhook_worker(client, webhooks):
+    try:
+        await keep_schedule(client, settings)
+    except RPCError as error:  # The requests shall not wait for their upkeep.
+        log.warning("schedule_not_kept", error=error.status.name.lower())
+    async with (
+        build_worker(client, activities),
+        build_webhook_worker(client, webhooks),
+        build_upkeep_worker(client, engine),
+    ):
         working = asyncio.gather(courier.run(), dispatcher.run(), archivist.run())
         log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace)
         await stop.wait()
@@ -159,6 +171,7 @@ async def run_worker(settings: Settings) -> None:
             await working
     await sender.close()
     engine.dispose()
+    tracing.shutdown()
     log.info("worker_stopped")
 
 

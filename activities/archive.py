@@ -1,37 +1,121 @@
-"""The archive: how a closed request was shown at its end, and a hash to prove it by."""
+"""The archive: how a closed request was shown at its end, with a hash to prove it by, and what its
+records are restored from when Temporal has forgotten it."""
 
 import hashlib
 import json
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine
+from sqlmodel import Session
 
+from domain.effects import Effect
 from domain.request import ServiceRequest
 from domain.view import view
-from records.engine import writing
+from records.engine import reading, writing
+from records.personal import was_erased
+from records.projection import effects_of
 from records.statements import insert_new
-from records.tables import Archive
+from records.tables import Archive, Request
+
+_EFFECTS: TypeAdapter[list[Effect]] = TypeAdapter(list[Effect])
+
+
+class Damaged(Exception):
+    """The archive of a request is not whole; the message says in what."""
 
 
 def archive(engine: Engine, request: ServiceRequest) -> str:
-    """Archive a closed request and return the SHA-256 of its view; a second time changes nothing.
+    """Archive a closed request and return the SHA-256 of its view.
+
+    The view and its hash are kept once. State and timeline follow what is still written down
+    after the end, such as an event that came too late.
 
     Raises:
         ValueError: the request is not closed.
     """
     if request.closed_at is None:
         raise ValueError(f"{request.number} is not closed")
-    shown = json.dumps(
-        view(request, request.closed_at), ensure_ascii=False, sort_keys=True, separators=(",", ":")
-    )
+    shown = _shown(request)
     final = Archive(
         number=request.number,
         closed_at=request.closed_at,
         outcome=request.outcome and request.outcome.value,
         view=shown,
-        sha256=hashlib.sha256(shown.encode()).hexdigest(),
+        sha256=_hash(shown),
         policy_version=request.policy.version,
     )
     with writing(engine) as session:
         insert_new(session, final)
         kept = session.get_one(Archive, request.number)
+        _follow(session, kept, request)
         return kept.sha256
+
+
+def follow(engine: Engine, request: ServiceRequest) -> None:
+    """Bring state and timeline of an archived request up to date; others are left alone."""
+    with writing(engine) as session:
+        if kept := session.get(Archive, request.number):
+            _follow(session, kept, request)
+
+
+def kept(engine: Engine, number: str) -> tuple[ServiceRequest, list[Effect]] | None:
+    """A closed request with its lines and messages; None: the archive does not hold them.
+
+    Raises:
+        Damaged: what it holds is not what was archived.
+    """
+    with reading(engine) as session:
+        found = session.get(Archive, number)
+    if found is None:
+        return None
+    if _hash(found.view) != found.sha256:
+        raise Damaged("the view does not match its hash")
+    if found.state is None or found.timeline is None:
+        return None
+    try:
+        request = ServiceRequest.model_validate_json(found.state)
+        effects = _EFFECTS.validate_json(found.timeline)
+    except ValidationError:
+        raise Damaged("state or timeline cannot be read") from None
+    if request.number != number or not request.is_closed:
+        raise Damaged("the state is not this closed request's")
+    if [effect.seq for effect in effects] != list(range(1, request.revision + 1)):
+        raise Damaged("the timeline has gaps")
+    return request, effects
+
+
+def is_archived(engine: Engine, number: str) -> bool:
+    """Whether the request was archived, whatever the archive holds of it."""
+    with reading(engine) as session:
+        return session.get(Archive, number) is not None
+
+
+def mend(engine: Engine, request: ServiceRequest) -> None:
+    """Make the archive of a closed request whole again; its records must be.
+
+    A view that no longer matches its hash is put right only by one that does: the hash is proof.
+    """
+    archive(engine, request)
+    shown = _shown(request)
+    with writing(engine) as session:
+        found = session.get_one(Archive, request.number)
+        if _hash(shown) == found.sha256:
+            found.view = shown
+
+
+def _shown(request: ServiceRequest) -> str:
+    final = view(request, request.closed_at or request.moved_at)
+    return json.dumps(final, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _follow(session: Session, kept: Archive, request: ServiceRequest) -> None:
+    row = session.get(Request, request.number)
+    if row is not None and was_erased(session, row):
+        return
+    effects = effects_of(session, request.number)
+    kept.state = request.model_dump_json()
+    kept.timeline = _EFFECTS.dump_json(effects).decode()
+
+
+def _hash(shown: str) -> str:
+    return hashlib.sha256(shown.encode()).hexdigest()

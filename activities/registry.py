@@ -55,6 +55,8 @@ class Activities:
     def write_down(self, task: WriteDown) -> Written:
         """Project the request; its messages go out once that is committed."""
         written = projection.write_down(self._engine, task)
+        if task.request.is_closed:
+            archive.follow(self._engine, task.request)
         if task.messages:
             self._wake_courier()
         if task.entries:

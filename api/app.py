@@ -18,6 +18,7 @@ from api import (
     events,
     handlers,
     health,
+    metrics,
     notifications,
     openapi,
     personal,
@@ -29,10 +30,12 @@ from api import (
 )
 from api.headers import SafeHeaders
 from api.methods import HeadAsGet
+from api.metrics import Metrics
 from api.middleware import CallId
+from api.observed import Observed
 from api.services import opened
 from api.starting import begin_all_left
-from runtime import preflight
+from runtime import preflight, tracing
 from runtime.settings import Settings
 from runtime.tokens import signing_key
 
@@ -62,11 +65,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 starter.cancel()
                 with suppress(asyncio.CancelledError):
                     await starter
+                tracing.shutdown()
 
     # Its pages at /docs and /redoc need no other host, so they work where there is no internet.
     app = FastAPIOffline(lifespan=lifespan, redirect_slashes=False, **openapi.ABOUT)
     # The last one added is the first to be called.
     app.add_middleware(CallId)
+    app.state.metrics = Metrics()
+    app.add_middleware(Observed, metrics=app.state.metrics)
     app.add_middleware(HeadAsGet)
     app.add_middleware(SafeHeaders, settings=chosen)
     handlers.register(app)
@@ -87,6 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         webhooks,
         asyncapi,
         health,
+        metrics,
     ):
         app.include_router(module.router)
     openapi.complete(app)

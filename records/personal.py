@@ -250,6 +250,13 @@ def erase(engine: Engine, number: str, now: datetime) -> Erased:
     return Erased(id_, [number for number, _ in requests], already)
 
 
+def is_erased(engine: Engine, number: str) -> bool:
+    """Whether the customer of this request was erased, so that its records are no longer whole."""
+    with reading(engine) as session:
+        row = session.get(Request, number)
+        return row is not None and was_erased(session, row)
+
+
 def was_erased(session: Session, request: Request) -> bool:
     """Whether the customer of this request was erased; while it is open, they cannot be."""
     if request.closed_at is None:
@@ -276,6 +283,8 @@ def _forget(session: Session, numbers: list[str], now: datetime) -> None:
     for final in session.exec(select(Archive).where(col(Archive.number).in_(numbers))):
         final.view = _in_json(forgotten(json.loads(final.view)))
         final.sha256 = sha256(final.view.encode()).hexdigest()
+        final.state = final.state and _in_json(forgotten(json.loads(final.state)))
+        final.timeline = final.timeline and _in_json(forgotten(json.loads(final.timeline)))
 
 
 def _in_json(document: Any) -> str:

@@ -4,29 +4,35 @@ Written twice, or in the wrong order, it comes out the same: lines and messages 
 numbers, and a request's row and forms only ever give way to a later revision.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine, delete
+from pydantic import ValidationError
+from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
 from domain.clocks import BROKEN, Reading, Ticking
-from domain.effects import Entry, Tell
+from domain.effects import Effect, Entry, Tell
 from domain.events import ASIDE
 from domain.forms import Form as FilledIn
 from domain.forms import forms
+from domain.numbering import Prefix
 from domain.request import ServiceRequest
 from domain.tasks import WriteDown, Written
 from domain.todo import DUTIES, HumanTask, open_tasks
 from domain.view import next_due, owner
-from domain.vocabulary import Role, TaskKind
+from domain.vocabulary import MessageChannel, Role, TaskKind
 from records import shown
 from records.engine import writing
 from records.fan_out import fan_out
 from records.personal import was_erased
 from records.statements import insert_new, next_number
 from records.tables import NEVER, Clock, Form, Notification, Request, Task, Timeline, Workload
+
+RESTORED = "restored"
+"""The state of a message that was put back for the record: no courier takes it."""
 
 _CHANNELS = {Role.customer: "sms", Role.engineer: "app"}
 
@@ -37,21 +43,32 @@ def write_down(engine: Engine, task: WriteDown) -> Written:
         return project(session, task)
 
 
-def project(session: Session, task: WriteDown) -> Written:
-    """The same within the transaction of `session`."""
+def project(session: Session, task: WriteDown, *, force: bool = False) -> Written:
+    """The same within the transaction of `session`.
+
+    Args:
+        force: what is stored gives way whatever revision it claims, and what the request does not
+            know goes. Only for a task that is known to be the truth.
+    """
     row = session.get(Request, task.request.number, with_for_update=True)
-    is_latest = row is None or (
+    is_latest = (
+        force
+        or row is None
         # What an erasure blanked does not come back, should the last step be written again.
-        row.revision <= task.request.revision and not was_erased(session, row)
+        or (row.revision <= task.request.revision and not was_erased(session, row))
     )
     stored = _stored_forms(session, task.request.number)
     filled_in = forms(task.request)
-    request = _with_numbers(session, task.request, filled_in, stored, task.at)
+    given = {key: form.number for key, form in stored.items()}
+    if force:
+        given |= task.request.numbers
+    request = _with_numbers(session, task.request, filled_in, given, task.at)
     if request.numbers != task.request.numbers:
         filled_in = forms(request)  # They quote the work order's number.
     columns = columns_of(request)
     now = datetime.now(UTC)
-    changed = is_latest and (row is None or columns != row.model_dump(exclude={"written_at"}))
+    differs = row is None or columns != row.model_dump(exclude={"written_at"})
+    changed = force or (is_latest and differs)
     if row is None:
         session.add(Request(**columns, written_at=now))
     elif changed:
@@ -62,15 +79,42 @@ def project(session: Session, task: WriteDown) -> Written:
     if is_latest:
         _store_clocks(session, request)
         _store_tasks(session, request, task)
+    if force:
+        _drop_strange_forms(session, request, filled_in, stored)
     _store_forms(session, request, filled_in, stored, refresh=is_latest)
     new = _unwritten(session, request.number, task.entries)
     insert_new(session, *(_line(request.number, entry) for entry in task.entries))
     fan_out(session, request, new, task.at)
     insert_new(session, *(row for tell in task.messages for row in _notifications(request, tell)))
     if is_latest:
-        _reconcile_workload(session, request, task.at)
+        _reconcile_workload(session, request)
     unheard = request.numbers.items() - task.request.numbers.items()
     return Written(numbers=dict(sorted(unheard)))
+
+
+def restore(session: Session, request: ServiceRequest, effects: Iterable[Effect] | None) -> None:
+    """Make the projection what this request says, whatever is stored; it must be the truth.
+
+    Args:
+        effects: the lines and messages as they were written down; None: they are left as they are.
+            A message that had gone missing is put back for the record, and is never sent.
+    """
+    at = request.moved_at
+    project(session, WriteDown(request=request, entries=[], messages=[], at=at), force=True)
+    if effects is not None:
+        known = {effect.seq: effect for effect in effects}
+        _restore_lines(session, request, known)
+        tells = (effect for effect in known.values() if isinstance(effect, Tell))
+        lost = (row for tell in tells for row in _notifications(request, tell))
+        insert_new(session, *(row.sqlmodel_update({"state": RESTORED}) for row in lost))
+
+
+def effects_of(session: Session, number: str) -> list[Effect]:
+    """The stored lines and messages of a request as the workflow wrote them down, in order."""
+    lines = session.exec(select(Timeline).where(Timeline.number == number))
+    messages = session.exec(select(Notification).where(Notification.number == number))
+    found: list[Effect] = [*map(_entry, lines), *_tells(messages)]
+    return sorted(found, key=lambda effect: effect.seq)
 
 
 def columns_of(request: ServiceRequest) -> dict[str, Any]:
@@ -104,7 +148,10 @@ def columns_of(request: ServiceRequest) -> dict[str, Any]:
 
 
 def _store_clocks(session: Session, request: ServiceRequest) -> None:
-    """One row per promise; a promise never goes away, and only what changed is written."""
+    """One row per promise, and only what changed is written.
+
+    A promise never goes away: a row beyond the last was never one of this request's.
+    """
     stored = {
         row.place: row for row in session.exec(select(Clock).where(Clock.number == request.number))
     }
@@ -113,6 +160,8 @@ def _store_clocks(session: Session, request: ServiceRequest) -> None:
             kept.sqlmodel_update(columns)
         else:
             session.add(Clock(**columns))
+    for place in stored.keys() - range(len(request.clocks)):
+        session.delete(stored[place])
 
 
 def clocks_of(request: ServiceRequest) -> list[dict[str, Any]]:
@@ -219,18 +268,31 @@ def _with_numbers(
     session: Session,
     request: ServiceRequest,
     filled_in: list[FilledIn],
-    stored: dict[str, Form],
+    given: dict[str, str],
     at: datetime,
 ) -> ServiceRequest:
     """The request with a number for every form: those given before, and new ones."""
     day = at.astimezone(ZoneInfo(request.policy.timezone)).date()
     numbers = dict(request.numbers)
     for form in filled_in:
-        if form.key in stored:
-            numbers[form.key] = stored[form.key].number
+        if form.key in given:
+            numbers[form.key] = given[form.key]
         elif form.key not in numbers:
             numbers[form.key] = next_number(session, form.prefix, day)
     return request.model_copy(update={"numbers": numbers})
+
+
+def _drop_strange_forms(
+    session: Session, request: ServiceRequest, filled_in: list[FilledIn], stored: dict[str, Form]
+) -> None:
+    """Forms that the request did not give rise to, or that carry another number or name."""
+    true = {form.key: (request.numbers[form.key], form.code) for form in filled_in}
+    # SA-CR-001 was filled in at intake, and is none of the projection's.
+    ours = [key for key in stored if not key.startswith(Prefix.request)]
+    for key in ours:
+        if (stored[key].number, stored[key].code) != true.get(key):
+            session.delete(stored.pop(key))
+    session.flush()
 
 
 def _store_forms(
@@ -255,7 +317,9 @@ def _store_forms(
                 )
             )
         elif refresh:
-            stored[form.key].content = form.content
+            stored[form.key].sqlmodel_update(
+                {"title": form.title, "title_zh": form.title_zh, "content": form.content}
+            )
     session.flush()
 
 
@@ -310,21 +374,74 @@ def _notifications(request: ServiceRequest, tell: Tell) -> list[Notification]:
     ]
 
 
+def _entry(line: Timeline) -> Entry:
+    return Entry.model_validate(line.model_dump(include=set(Entry.model_fields)))
+
+
+def _tells(messages: Iterable[Notification]) -> list[Tell]:
+    """What was to be told: the rows of one message, one per channel, are one."""
+    ways: dict[int, list[Notification]] = {}
+    for message in sorted(messages, key=lambda row: row.id.count(":")):
+        ways.setdefault(int(message.id.split(":")[1]), []).append(message)
+    return [_tell(seq, rows) for seq, rows in ways.items()]
+
+
+def _tell(seq: int, rows: list[Notification]) -> Tell:
+    first, role = rows[0], Role(rows[0].to_role)
+    usual = len(rows) == 1 and first.channel == _CHANNELS.get(role, "console")
+    return Tell(
+        seq=seq,
+        at=first.created_at,
+        to=role,
+        who=first.to_id,
+        channels=() if usual else tuple(MessageChannel(row.channel) for row in rows),
+        **first.model_dump(include={"message", "rule", "level", "facts"}),
+    )
+
+
+def _restore_lines(session: Session, request: ServiceRequest, known: Mapping[int, Effect]) -> None:
+    """Write the lines that are missing or wrong, and drop those that never were."""
+    of_request = select(Timeline).where(Timeline.number == request.number)
+    stored = {line.seq: line for line in session.exec(of_request)}
+    for seq, effect in known.items():
+        if not isinstance(effect, Entry):
+            continue
+        if seq not in stored:
+            session.add(_line(request.number, effect))
+        elif not _reads_as(stored[seq], effect):
+            true = _line(request.number, effect)
+            stored[seq].sqlmodel_update(true.model_dump(include=set(Entry.model_fields)))
+    for seq, line in stored.items():
+        if seq > request.revision or isinstance(known.get(seq), Tell):
+            session.delete(line)
+    session.flush()
+
+
+def _reads_as(line: Timeline, entry: Entry) -> bool:
+    try:
+        return _entry(line).model_dump_json() == entry.model_dump_json()
+    except ValidationError:
+        return False
+
+
 # --- workload -------------------------------------------------------------------------------------
 
 
-def _reconcile_workload(session: Session, request: ServiceRequest, at: datetime) -> None:
-    """Keep a row for exactly those engineers who hold this work."""
+def _reconcile_workload(session: Session, request: ServiceRequest) -> None:
+    """Keep a row for exactly those engineers who hold this work, since it was offered to them."""
+    held = {
+        row.engineer: row
+        for row in session.exec(select(Workload).where(Workload.number == request.number))
+    }
     holders = holders_of(request)
-    others = delete(Workload).where(
-        col(Workload.number) == request.number, col(Workload.engineer).not_in(holders)
-    )
-    session.exec(others)
-    held = (
-        Workload(engineer=engineer, number=request.number, offer=offer, since=at)
-        for engineer, offer in holders.items()
-    )
-    insert_new(session, *held)
+    for engineer in held.keys() - holders.keys():
+        session.delete(held[engineer])
+    for engineer, offer in holders.items():
+        columns: dict[str, Any] = {"offer": offer, "since": request.offers[offer - 1].offered_at}
+        if engineer in held:
+            held[engineer].sqlmodel_update(columns)
+        else:
+            session.add(Workload(engineer=engineer, number=request.number, **columns))
 
 
 def holders_of(request: ServiceRequest) -> dict[str, int]:

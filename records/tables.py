@@ -186,6 +186,7 @@ class Clock(Record, table=True):
         Index("ix_clock_live", *_OWED, sqlite_where=LIVE, postgresql_where=LIVE),
         Index("ix_clock_breached", "rule", "number", sqlite_where=_BROKE, postgresql_where=_BROKE),
         Index("ix_clock_decided", "rule", "state", "decided_at", "station", "late_seconds"),
+        Index(None, "rule", "state", "breached_at", "late_seconds"),
     )
 
     number: str = Field(primary_key=True, foreign_key="request.number")
@@ -286,7 +287,8 @@ class Notification(Record, table=True):
     What goes out in several ways has a row for each: `<number>:<seq>:<channel>` after the first.
 
     Attributes:
-        state: queued, sent, failed or dropped.
+        state: queued, sent, failed or dropped; restored: it had gone missing and was put back for
+            the record, not to be sent.
         not_before: a courier has it in hand, or it waits, until then; None: try at once.
         attempts: how often it was tried.
         digest: the digest it went out with.
@@ -296,7 +298,7 @@ class Notification(Record, table=True):
         refused_by: the providers that are not asked again.
     """
 
-    __table_args__ = (Index(None, "state", "created_at"),)
+    __table_args__ = (Index(None, "state", "created_at"), Index(None, "state", "channel"))
 
     id: str = Field(primary_key=True)
     number: str = Field(foreign_key="request.number", index=True)
@@ -354,7 +356,13 @@ class Workload(Record, table=True):
 
 
 class Archive(Record, table=True):
-    """A closed request as it was shown at its end; `sha256` is of the view's text."""
+    """A closed request as it was shown at its end; `sha256` is of the view's text.
+
+    Attributes:
+        state: the whole `ServiceRequest` as JSON, and timeline: its lines and messages: enough to
+            restore the records when Temporal has long forgotten it. None: archived before they
+            were kept.
+    """
 
     number: str = Field(primary_key=True, foreign_key="request.number")
     closed_at: datetime
@@ -362,6 +370,8 @@ class Archive(Record, table=True):
     view: str = Field(sa_type=Text)
     sha256: str
     policy_version: str
+    state: str | None = Field(default=None, sa_type=Text)
+    timeline: str | None = Field(default=None, sa_type=Text)
 
 
 class Manifest(Record, table=True):
@@ -458,3 +468,19 @@ class WebhookDelivery(Record, table=True):
     def id(self) -> str:
         """The event's id, the same in every attempt."""
         return f"{self.number}:{self.seq}"
+
+
+class Upkeep(Record, table=True):
+    """How a task of the house's own upkeep went when it last ran.
+
+    Attributes:
+        differences: how many were found, and repaired: how many of them were mended.
+        took: seconds.
+    """
+
+    name: str = Field(primary_key=True)
+    ran_at: datetime
+    checked: int
+    differences: int
+    repaired: int
+    took: float

@@ -26,15 +26,17 @@ from domain.vocabulary import Role
 from records import personal
 from records.engine import MIGRATIONS, open_engine
 from records.sealing import Unsealable
+from records.upkeep import recorded
 from runtime import delivery, preflight
 from runtime.keys import key_ring
 from runtime.oidc import Issuer
-from runtime.settings import Settings
+from runtime.settings import Settings, metrics_are_open
 from runtime.temporal import connect, missing_attributes, worker_is_polling
 from runtime.tokens import IdentityUnavailable
 from runtime.trouble import Trouble
 from runtime.up import as_started, is_ready
 from workflows.messages import TASK_QUEUE
+from workflows.reconcile import RECONCILE
 from workflows.search_attributes import REGISTRY
 
 ENOUGH_DISK = 1_000_000_000
@@ -106,6 +108,9 @@ async def findings(settings: Settings, *, providers: bool = False) -> AsyncItera
     yield database
     if database.verdict is Verdict.ok and _exists(settings):
         yield await asyncio.to_thread(_personal_data, settings)
+    if database.verdict is Verdict.ok and not database.advice:
+        yield await asyncio.to_thread(_reconciled, settings)
+    yield _metrics(settings)
     runs_here = preflight.is_held(settings.data_dir)
     if runs_here:
         settings = as_started(settings)
@@ -306,6 +311,37 @@ def _personal_data(settings: Settings) -> Finding:
         found = f"{older} customers' data keys were wrapped with older keys"
         return Finding(what, Verdict.advice, found, "to drop those keys, run aftersales rekey")
     return Finding(what, Verdict.ok, "sealed, and the key ring opens it")
+
+
+def _reconciled(settings: Settings) -> Finding:
+    what = "Reconcile"
+    engine = open_engine(settings.database, key_ring(settings))
+    try:
+        last = recorded(engine, RECONCILE)
+    finally:
+        engine.dispose()
+    every = settings.reconcile_interval
+    if last is None:
+        found = "the records were never compared with the requests"
+        return Finding(what, Verdict.idle, found, "aftersales reconcile compares them")
+    found = (
+        f"{last.ran_at:%Y-%m-%d %H:%M} UTC: {last.checked} checked, "
+        f"{last.differences} differences, {last.repaired} repaired"
+    )
+    if last.differences > last.repaired:
+        return Finding(what, Verdict.failed, found, "aftersales reconcile says which are left")
+    if every is not None and datetime.now(UTC) - last.ran_at > max(3 * every, timedelta(hours=3)):
+        return Finding(what, Verdict.advice, found, "a worker runs it by a schedule: see its log")
+    return Finding(what, Verdict.ok, found)
+
+
+def _metrics(settings: Settings) -> Finding:
+    what = "Metrics"
+    worker = settings.worker_metrics_port
+    found = f"/metrics of the API; the worker's {f'on port {worker}' if worker else 'are off'}"
+    if metrics_are_open(settings) or settings.metrics_token:
+        return Finding(what, Verdict.ok, found)
+    return Finding(what, Verdict.advice, found, "set AFTERSALES_METRICS_TOKEN to read them")
 
 
 async def _temporal(settings: Settings, *, runs_here: bool) -> AsyncIterator[Finding]:

@@ -15,6 +15,7 @@ from temporalio import activity, workflow
 
 from domain.masking import HIDDEN, mask_text
 from runtime.settings import Settings
+from runtime.tracing import name_the_trace
 
 about = structlog.contextvars.bound_contextvars
 """A context manager: every line inside carries these keys, such as the request's number."""
@@ -65,6 +66,7 @@ def configure(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.StackInfoRenderer(),
         _name_the_request,
+        name_the_trace,
     ]
     written: list[Processor] = (
         [

@@ -25,6 +25,16 @@ from domain.values import Duration
 STANDARD_POLICY = Path(__file__).parent.parent / "policies" / "standard.toml"
 
 
+_NEVER = ("0", "off")
+_DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
+
+
+def _interval(text: str) -> str:
+    if text.lower() not in _NEVER and _DURATION.validate_python(text) < timedelta(minutes=1):
+        raise ValueError("write 1m or longer, or off")
+    return text
+
+
 def _words(value: object) -> object:
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
@@ -73,6 +83,9 @@ class Settings(BaseSettings):
         language: of the messages.
         templates: a folder with the organisation's own words for them.
         channels: the channels file; unset, messages go to the log.
+        reconcile_every: how often the records are compared with the requests; `off`: never.
+        metrics_token: what `/metrics` asks for; unset, it answers on a loopback address only.
+        worker_metrics_port: where a worker shows its own metrics; unset: nowhere.
         data_keys: seal personal data (`name:base64,index:base64`); unset, likewise.
         environment: `production` starts with no key that was made under the data folder.
         oidc_issuer: whose tokens count beside our own; unset, nobody's.
@@ -144,6 +157,17 @@ class Settings(BaseSettings):
         """Whether keys of the data folder are out of the question."""
         return self.environment == "production"
 
+    reconcile_every: Annotated[str, AfterValidator(_interval)] = "1h"
+    reconcile_repair: bool = True
+    metrics_token: SecretStr | None = None
+    worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
+
+    @property
+    def reconcile_interval(self) -> timedelta | None:
+        """How often the records are compared with the requests; None: only when asked."""
+        text = self.reconcile_every
+        return None if text.lower() in _NEVER else _DURATION.validate_python(text)
+
     @property
     def database(self) -> str:
         """The SQLAlchemy URL: the one given, or SQLite under the data folder."""
@@ -178,3 +202,8 @@ class Settings(BaseSettings):
         except (OSError, UnicodeDecodeError) as error:
             raise PolicyError(f"cannot read the policy file {self.policy}: {error}") from None
         return read_policy(toml, str(self.policy)).at_speed(self.speed)
+
+
+def metrics_are_open(settings: Settings) -> bool:
+    """Whether anyone who reaches the API may read `/metrics`: only on a loopback address."""
+    return not settings.metrics_token and settings.host in ("127.0.0.1", "::1", "localhost")

@@ -1,6 +1,7 @@
 """The Temporal connection: one plugin for client, worker and replayer, and one place that makes the
 namespace ready and knows whether it is."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ListWork
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
 from temporalio.plugin import SimplePlugin
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from records.sealing import KeyRing
@@ -23,10 +25,16 @@ from workflows.search_attributes import REGISTRY
 from .codec import sealed_converter
 from .keys import key_ring
 from .settings import Settings
+from .tracing import Tracing
 
 PATIENCE = timedelta(seconds=10)
 POLLED_LATELY = timedelta(seconds=75)
 """A worker's poll waits for up to a minute before it is sent again."""
+
+_KINDS = {
+    "workflow": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    "activity": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+}
 
 LAST_BREATH = timedelta(seconds=1)
 """A poll that ends with its worker may be noted just after the worker's goodbye."""
@@ -37,8 +45,13 @@ def plugin(ring: KeyRing) -> SimplePlugin:
     return SimplePlugin("aftersales", data_converter=sealed_converter(ring))
 
 
-async def connect(settings: Settings, *, lazy: bool = False) -> Client:
+async def connect(
+    settings: Settings, *, lazy: bool = False, runtime: Runtime | None = None
+) -> Client:
     """A client of the configured server; `lazy` connects on first use.
+
+    Args:
+        runtime: where the SDK's own metrics go.
 
     Raises:
         RuntimeError: nobody answers at the configured address.
@@ -49,6 +62,8 @@ async def connect(settings: Settings, *, lazy: bool = False) -> Client:
         namespace=settings.temporal_namespace,
         plugins=[plugin(key_ring(settings))],
         lazy=lazy,
+        interceptors=[Tracing()],
+        runtime=runtime,
     )
 
 
@@ -113,6 +128,36 @@ async def worker_is_polling(client: Client) -> bool:
         > max(long_ago, goodbyes.get(poller.identity, long_ago))
         for poller in described.pollers
     )
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """Roughly how many tasks wait for a worker, and how long the oldest has been waiting."""
+
+    count: int
+    age: timedelta
+
+
+async def backlog(client: Client) -> dict[str, Backlog]:
+    """What waits in the requests' queue, by kind of task.
+
+    Raises:
+        temporalio.service.RPCError: the server did not answer, or has no such namespace.
+    """
+    found: dict[str, Backlog] = {}
+    for kind, type_ in _KINDS.items():
+        described = await client.workflow_service.describe_task_queue(
+            DescribeTaskQueueRequest(
+                namespace=client.namespace,
+                task_queue=TaskQueue(name=TASK_QUEUE),
+                task_queue_type=type_,
+                report_stats=True,
+            ),
+            timeout=PATIENCE,
+        )
+        age = described.stats.approximate_backlog_age.ToTimedelta()
+        found[kind] = Backlog(described.stats.approximate_backlog_count, age)
+    return found
 
 
 async def _goodbyes(client: Client) -> dict[str, datetime]:

@@ -21,6 +21,7 @@ import typer
 from pydantic import BaseModel
 
 from activities.messages import MESSAGES, SAMPLE, Templates
+from api.metrics import Metrics
 from cli import app
 from domain.admission import ADMISSIONS, BEFORE_SIGN_OFF, OPEN, ORDER, Admission
 from domain.events import ANYONE, EVENTS, BaseEvent
@@ -41,6 +42,7 @@ PAGES = [
     "docs/timing-rules",
     "docs/events",
     "docs/notifications",
+    "docs/operations",
     "docs/performance",
     "docs/personal-data",
     "docs/security",
@@ -431,6 +433,46 @@ def _strings(of: Any) -> Iterator[str]:
             yield from _strings(cell.cell_contents)
 
 
+METRICS_ZH = {
+    "aftersales_build_info": "运行的版本",
+    "aftersales_part_up": "各部分是否可用",
+    "aftersales_clocks_started": "作出的承诺，按规则",
+    "aftersales_clocks_kept": "按时兑现的承诺，按规则",
+    "aftersales_clocks_late": "逾期才兑现的承诺，按规则",
+    "aftersales_clocks_breached": "超时的承诺，无论后来是否兑现，按规则",
+    "aftersales_clock_lateness_seconds": "逾期兑现的承诺迟了多久，按规则",
+    "aftersales_open_requests": "未关闭的请求，按阶段与时限状态",
+    "aftersales_outbox_messages": "发件箱中的消息，按状态与渠道",
+    "aftersales_outbox_oldest_seconds": "最早的待发消息等待了多久",
+    "aftersales_webhook_deliveries": "Webhook 投递，按状态",
+    "aftersales_reconcile_age_seconds": "距上次核对多久",
+    "aftersales_reconcile_differences": "上次核对发现的不一致，按是否修复",
+    "aftersales_reconcile_duration_seconds": "上次核对用时",
+    "aftersales_task_queue_backlog": "等待工作进程的任务数（约数），按类别",
+    "aftersales_task_queue_backlog_age_seconds": "其中最早的等待了多久，按类别",
+    "aftersales_http_requests": "本进程答复的调用，按方法、路由与状态码",
+    "aftersales_http_request_duration_seconds": "本进程答复用时，按方法与路由",
+}
+
+
+def metrics_table(language: str) -> str:
+    """Every series of ours at `/metrics`."""
+    zh = language == "zh"
+    head = ["指标", "类型", "含义"] if zh else ["metric", "kind", "it says"]
+    ours = (family for family in Metrics().registry.collect() if "aftersales" in family.name)
+    return table(
+        head,
+        [
+            [
+                f"`{family.name}{'_total' if family.type == 'counter' else ''}`",
+                family.type,
+                METRICS_ZH[family.name] if zh else family.documentation.rstrip("."),
+            ]
+            for family in ours
+        ],
+    )
+
+
 TABLES: dict[str, tuple[str, Callable[[str], str]]] = {
     "rules": ("docs/timing-rules", rules_table),
     "events": ("docs/events", events_table),
@@ -438,6 +480,7 @@ TABLES: dict[str, tuple[str, Callable[[str], str]]] = {
     "tasks": ("docs/tasks", tasks_table),
     "scopes": ("docs/security", scopes_table),
     "webhooks": ("docs/webhooks", webhooks_table),
+    "metrics": ("docs/operations", metrics_table),
 }
 BLOCK = r"(?s)(?<=<!-- generated: {} -->\n).*?(?=\n<!-- end -->)"
 
@@ -497,6 +540,15 @@ def _commands(command: Any, name: str = "") -> list[str]:
     if not found:
         return [name]
     return [each for sub in found for each in _commands(found[sub], f"{name} {sub}".strip())]
+
+
+@each_language
+def test_every_alert_is_explained(language: str) -> None:
+    rules = (ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
+    alerts = re.findall(r"- alert: (\w+)", rules)
+    assert len(alerts) > 10
+    explained = re.findall(r"(?m)^\| `([A-Z]\w+)` ", read("docs/operations", language))
+    assert explained == alerts
 
 
 @each_language

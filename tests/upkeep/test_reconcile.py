@@ -1,0 +1,290 @@
+"""The projection is dropped and ruined under running and closed requests, and comes back whole."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlmodel import Session
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.service import RPCError
+from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
+
+from activities.working_days import calendar_for
+from domain.policy import Policy
+from records.intake import take_in
+from records.tables import Intake
+from records.upkeep import recorded
+from runtime.reconcile import Found, Reconciler, reconcile_all
+from runtime.settings import Settings
+from runtime.upkeep import SCHEDULE, UpkeepActivities, build_upkeep_worker, keep_schedule
+from tests.desk import Desk, intake
+from workflows.reconcile import RECONCILE, Reconciled, Reconciling
+
+from .conftest import OpenDesk
+
+PROJECTED = ["request", "clock", "timeline", "form", "workload", "notification", "archive"]
+
+
+def dump(engine: Engine) -> dict[str, list[dict[str, Any]]]:
+    """Every row of the projection, but for when it was written."""
+    with engine.connect() as connection:
+        return {
+            table: [
+                {name: value for name, value in row.items() if name != "written_at"}
+                for row in connection.execute(
+                    text(f"SELECT * FROM {table} ORDER BY 1, 2")
+                ).mappings()
+            ]
+            for table in PROJECTED
+        }
+
+
+def say(engine: Engine, statement: str, number: str) -> None:
+    with engine.begin() as connection:
+        done = connection.execute(text(statement), {"number": number})
+        assert done.rowcount > 0, statement
+
+
+def drop(engine: Engine, number: str) -> dict[str, Any]:
+    """Every row of the request goes; returns SA-CR-001, which only intake can fill in."""
+    of = {"n": number}
+    with engine.begin() as connection:
+        sheet = text("SELECT * FROM form WHERE request = :n AND \"key\" = 'CR/1'")
+        intake_sheet = dict(connection.execute(sheet, of).mappings().one())
+        connection.execute(text("DELETE FROM form WHERE request = :n"), of)
+        for table in ("intake", "timeline", "notification", "clock", "workload", "request"):
+            connection.execute(text(f"DELETE FROM {table} WHERE number = :n"), of)
+    return intake_sheet
+
+
+async def reconcile(
+    server: WorkflowEnvironment, engine: Engine, *, repair: bool = True, **more: Any
+) -> tuple[Reconciled, list[Found]]:
+    found: list[Found] = []
+    reconciler = Reconciler(server.client, engine, repair=repair, tell=found.append, **more)
+    return await reconcile_all(reconciler, engine), found
+
+
+async def forgotten(server: WorkflowEnvironment, number: str) -> None:
+    """Temporal forgets the workflow, as it does after its retention."""
+    await server.client.workflow_service.delete_workflow_execution(
+        DeleteWorkflowExecutionRequest(
+            namespace=server.client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=number),
+        )
+    )
+    handle = server.client.get_workflow_handle(number)
+    for _ in range(100):
+        try:
+            await handle.describe()
+        except RPCError:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the workflow is still there")
+
+
+async def to_the_end(desk: Desk) -> Desk:
+    await desk.goes_to("revisit")
+    await desk.is_surveyed()
+    await desk.handle.result()
+    return desk
+
+
+@pytest.mark.server
+async def test_the_records_come_back_whole_from_workflows_and_archives(
+    desk: OpenDesk, server: WorkflowEnvironment, engine: Engine
+) -> None:
+    fresh = (await desk()).number
+    working = (await (await desk(history_limit=5)).goes_to("service")).number  # several runs
+    offered = (await (await desk()).goes_to("dispatch")).number
+    closed = (await to_the_end(await desk())).number
+    old = (await to_the_end(await desk())).number
+    await forgotten(server, old)
+    whole = dump(engine)
+    done, found = await reconcile(server, engine, thorough=True)
+    assert (done.checked, found) == (5, [])
+
+    say(engine, "DELETE FROM timeline WHERE number = :number", working)
+    say(engine, "DELETE FROM form WHERE request = :number AND \"key\" <> 'CR/1'", working)
+    say(engine, "DELETE FROM clock WHERE number = :number", working)
+    say(engine, "DELETE FROM workload WHERE number = :number", working)
+    say(engine, "UPDATE request SET revision = 900 WHERE number = :number", working)
+    say(engine, "UPDATE request SET stage = 'closed', state = '{}' WHERE number = :number", fresh)
+    say(engine, "DELETE FROM timeline WHERE number = :number AND seq = 1", fresh)
+    say(engine, "UPDATE workload SET engineer = 'E099' WHERE number = :number", offered)
+    for number in (closed, old):
+        say(
+            engine,
+            "UPDATE request SET state = '', stage = 'response', revision = 999, engineer = NULL, "
+            "closed_at = NULL, outcome = NULL, turn = 0 WHERE number = :number",
+            number,
+        )
+        say(engine, "DELETE FROM timeline WHERE number = :number", number)
+        say(engine, "DELETE FROM form WHERE request = :number AND \"key\" <> 'CR/1'", number)
+        say(engine, "DELETE FROM clock WHERE number = :number", number)
+    say(engine, "UPDATE archive SET state = NULL, timeline = '[]' WHERE number = :number", closed)
+    damaged = dump(engine)
+
+    done, found = await reconcile(server, engine, repair=False)
+    assert done.repaired == 0
+    assert {each.difference.number for each in found} == {fresh, working, offered, closed, old}
+    assert dump(engine) == damaged  # Looking changed nothing.
+
+    done, found = await reconcile(server, engine)
+    assert done.left == 0
+    assert dump(engine) == whole
+    kept = recorded(engine, RECONCILE)
+    assert kept is not None
+    assert (kept.checked, kept.differences, kept.repaired) == (
+        5,
+        done.differences,
+        done.differences,
+    )
+    assert (await reconcile(server, engine, thorough=True))[1] == []
+
+
+@pytest.mark.server
+async def test_one_word_of_a_timeline_is_found_when_every_history_is_replayed(
+    desk: OpenDesk, server: WorkflowEnvironment, engine: Engine
+) -> None:
+    request = await (await desk()).goes_to("dispatch")
+    whole = dump(engine)
+    say(
+        engine, "UPDATE timeline SET data = '{}' WHERE number = :number AND seq = 2", request.number
+    )
+    assert (await reconcile(server, engine))[1] == []
+    _, found = await reconcile(server, engine, thorough=True)
+    assert [(f.difference.where, f.repaired) for f in found] == [("timeline", True)]
+    assert dump(engine) == whole
+
+
+@pytest.mark.server
+async def test_a_request_that_moves_all_the_time_is_no_difference(
+    desk: OpenDesk, server: WorkflowEnvironment, engine: Engine
+) -> None:
+    request = await desk()
+
+    async def talks() -> None:
+        while True:
+            await request.says("noted", text="又来电")
+
+    talking = asyncio.create_task(talks())
+    try:
+        for _ in range(5):
+            assert (await reconcile(server, engine))[1] == []
+    finally:
+        talking.cancel()
+        await asyncio.wait([talking])
+    assert (await reconcile(server, engine, thorough=True))[1] == []
+
+
+@pytest.mark.server
+async def test_what_no_truth_is_left_of_is_told_and_left_alone(
+    desk: OpenDesk, server: WorkflowEnvironment, engine: Engine, standard: Policy
+) -> None:
+    gone, ended = await desk(), await desk()
+    await gone.handle.terminate("test")
+    await forgotten(server, gone.number)
+    await ended.handle.terminate("test")
+    long_ago = (datetime.now(UTC) - timedelta(minutes=5)).replace(microsecond=0)
+    left = take_in(
+        engine, intake(), key=None, policy=standard, calendar_for=calendar_for, now=long_ago
+    )
+    just_now = take_in(
+        engine,
+        intake(),
+        key=None,
+        policy=standard,
+        calendar_for=calendar_for,
+        now=datetime.now(UTC),
+    )
+    done, found = await reconcile(server, engine)
+    told = {f.difference.number: (f.difference.what, f.repaired) for f in found}
+    assert told == {
+        gone.number: ("gone", False),
+        ended.number: ("terminated before its end", False),
+        left.number: ("never started", True),
+    }
+    assert done.left == 2
+    with Session(engine) as session:
+        assert session.get_one(Intake, left.number).started
+        assert not session.get_one(Intake, just_now.number).started
+    await server.client.get_workflow_handle(left.number).describe()
+    for desk_or_taken in (gone, ended, just_now):
+        drop(engine, desk_or_taken.number)
+    await forgotten(server, ended.number)
+
+
+@pytest.mark.server
+async def test_a_workflow_without_any_row_is_projected(
+    desk: OpenDesk, server: WorkflowEnvironment, engine: Engine
+) -> None:
+    request = await (await desk()).goes_to("appointment")
+    number = request.number
+    whole = dump(engine)
+    sheet = drop(engine, number)
+    for _ in range(100):  # Temporal's lists follow a little later.
+        if (await reconcile(server, engine))[0].differences:
+            break
+        await asyncio.sleep(0.1)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO form VALUES "
+                "(:number, :request, :key, :code, :title, :title_zh, :content)"
+            ),
+            sheet,
+        )
+        restored = text("SELECT DISTINCT state FROM notification WHERE number = :n")
+        assert set(connection.execute(restored, {"n": number}).scalars()) == {"restored"}
+        connection.execute(text("UPDATE notification SET state = 'queued'"))
+    assert dump(engine) == whole
+
+
+@pytest.mark.server
+async def test_an_attempt_goes_on_where_the_last_one_stopped(
+    desk: OpenDesk, server: WorkflowEnvironment, engine: Engine
+) -> None:
+    first = await (await desk()).goes_to("dispatch")
+    await (await desk()).goes_to("dispatch")
+    env = ActivityEnvironment()
+    so_far = Reconciled(checked=100, differences=5, repaired=5)
+    env.info = replace(env.info, heartbeat_details=[first.number, so_far.model_dump()])
+    beats: list[Any] = []
+    env.on_heartbeat = lambda *details: beats.append(details)
+    upkeep = UpkeepActivities(server.client, engine)
+    done = await env.run(upkeep.reconcile, Reconciling(repair=False))
+    assert done == Reconciled(checked=101, differences=5, repaired=5)
+    assert beats[-1][1]["checked"] == 101
+
+
+@pytest.mark.server
+async def test_the_schedule_runs_it_and_follows_the_settings(
+    desk: OpenDesk, server: WorkflowEnvironment, engine: Engine
+) -> None:
+    request = await (await desk()).goes_to("dispatch")
+    settings = Settings(_env_file=None, reconcile_every="2h")
+    await keep_schedule(server.client, settings)
+    await keep_schedule(server.client, settings.model_copy(update={"reconcile_every": "3h"}))
+    handle = server.client.get_schedule_handle(SCHEDULE)
+    (interval,) = (await handle.describe()).schedule.spec.intervals
+    assert interval.every == timedelta(hours=3)
+    say(engine, "UPDATE request SET stage = 'revisit' WHERE number = :number", request.number)
+    began, kept = datetime.now(UTC), None
+    async with build_upkeep_worker(server.client, engine):
+        await handle.trigger()
+        for _ in range(200):
+            await asyncio.sleep(0.1)
+            kept = recorded(engine, RECONCILE)
+            if kept is not None and kept.ran_at > began:
+                break
+    assert kept is not None
+    assert (kept.differences, kept.repaired) == (1, 1)
+    await keep_schedule(server.client, settings.model_copy(update={"reconcile_every": "off"}))
+    await keep_schedule(server.client, settings.model_copy(update={"reconcile_every": "off"}))
+    with pytest.raises(RPCError):
+        await handle.describe()
