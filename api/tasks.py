@@ -15,11 +15,10 @@ from api.validation import read_as
 from domain import shown
 from domain.events import BaseEvent, TaskClaimed, TaskReassigned, TaskReleased
 from domain.state import Person
-from domain.todo import DUTIES, is_task, number_of
+from domain.todo import DUTIES, StoredTask, is_task, number_of
 from domain.values import Name, Prose, Value
 from domain.vocabulary import Role, TaskKind
 from records import inbox
-from records.inbox import StoredTask
 from records.queries import BadCursor
 from runtime.tokens import Principal, Scope
 

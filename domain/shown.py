@@ -5,13 +5,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from records.inbox import StoredTask
-
 from .clocks import Ticking
 from .events import Scores
 from .intake import KnownProduct, MaskedCustomer, Warranty
 from .rules import Rule
 from .state import Appointment, Awaited, Hold, Payment, Person, PricedLine, Quote, Visit
+from .todo import StoredTask
 from .values import Money, State
 from .vocabulary import (
     Channel,

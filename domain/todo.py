@@ -55,6 +55,20 @@ class HumanTask(State):
     claimed_at: datetime | None = None
 
 
+class StoredTask(HumanTask):
+    """A task as last written down, and how it ended.
+
+    Attributes:
+        closed_by, closed_with: the id and the type of the event that closed it; None: the task is
+            open, or the request went another way by itself.
+    """
+
+    station: str | None = None
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+    closed_with: str | None = None
+
+
 class Occurrence(NamedTuple):
     """One thing owed now.
 

@@ -8,25 +8,11 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, tuple_
 from sqlmodel import col, select
 
-from domain.todo import HumanTask
+from domain.todo import StoredTask
 from domain.vocabulary import Role, TaskKind
 from records.engine import reading
 from records.queries import BadCursor
 from records.tables import NEVER, Task
-
-
-class StoredTask(HumanTask):
-    """A task as last written down, and how it ended.
-
-    Attributes:
-        closed_by, closed_with: the id and the type of the event that closed it; None: the task is
-            open, or the request went another way by itself.
-    """
-
-    station: str | None = None
-    closed_at: datetime | None = None
-    closed_by: str | None = None
-    closed_with: str | None = None
 
 
 @dataclass(frozen=True)

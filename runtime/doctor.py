@@ -315,7 +315,7 @@ def _personal_data(settings: Settings) -> Finding:
 
 def _reconciled(settings: Settings) -> Finding:
     what = "Reconcile"
-    engine = open_engine(settings.database, key_ring(settings))
+    engine = open_engine(settings.database)
     try:
         last = recorded(engine, RECONCILE)
     finally:

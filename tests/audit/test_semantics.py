@@ -17,7 +17,7 @@ from tests.workflow.conftest import OpenDesk
 from workflows import search_attributes
 
 HISTORIES = Path(__file__).parents[1] / "workflow" / "histories"
-GOLDENS = sorted(HISTORIES.glob("*/*.json"))
+GOLDENS = sorted(HISTORIES.glob("v*/*.json"))
 
 
 def golden(path: Path) -> WorkflowHistory:

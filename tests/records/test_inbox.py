@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from domain.todo import StoredTask
 from domain.vocabulary import Role, TaskKind
-from records.inbox import StoredTask, list_tasks, task
+from records.inbox import list_tasks, task
 from records.projection import write_down
 from records.queries import BadCursor
 from tests.databases import written

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from activities.archive import Damaged, archive, follow, kept
+from records.base import Record
 from records.engine import reading, writing
 from records.projection import write_down
 from records.statements import insert_new
@@ -79,8 +80,8 @@ def test_whatever_was_damaged_is_found_and_mended(
 def test_all_at_once_and_no_row_at_all(engine: Engine, story: Story) -> None:
     before = whole(engine)
     with engine.begin() as connection:
-        for table in ("timeline", "form", "clock", "workload", "notification", "request"):
-            connection.execute(text(f"DELETE FROM {table}"))
+        for table in reversed(Record.metadata.sorted_tables):
+            connection.execute(table.delete())
     assert unknown(engine, [NUMBER, "CR1"]) == ["CR1", NUMBER]
     repair(engine, story.request, story.effects)
     messages = rows(engine, Notification)

@@ -15,6 +15,7 @@ from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from activities.working_days import calendar_for
 from domain.policy import Policy
+from records.base import Record
 from records.intake import take_in
 from records.tables import Intake
 from records.upkeep import recorded
@@ -55,9 +56,10 @@ def drop(engine: Engine, number: str) -> dict[str, Any]:
     with engine.begin() as connection:
         sheet = text("SELECT * FROM form WHERE request = :n AND \"key\" = 'CR/1'")
         intake_sheet = dict(connection.execute(sheet, of).mappings().one())
-        connection.execute(text("DELETE FROM form WHERE request = :n"), of)
-        for table in ("intake", "timeline", "notification", "clock", "workload", "request"):
-            connection.execute(text(f"DELETE FROM {table} WHERE number = :n"), of)
+        for table in reversed(Record.metadata.sorted_tables):
+            column = table.c.get("request") if table.name == "form" else table.c.get("number")
+            if column is not None:
+                connection.execute(table.delete().where(column == number))
     return intake_sheet
 
 
@@ -234,8 +236,8 @@ async def test_a_workflow_without_any_row_is_projected(
     with engine.begin() as connection:
         connection.execute(
             text(
-                "INSERT INTO form VALUES "
-                "(:number, :request, :key, :code, :title, :title_zh, :content)"
+                'INSERT INTO form (number, request, "key", code, title, title_zh, content, sealed)'
+                " VALUES (:number, :request, :key, :code, :title, :title_zh, :content, :sealed)"
             ),
             sheet,
         )

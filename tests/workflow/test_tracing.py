@@ -13,6 +13,7 @@ from runtime.temporal import plugin
 from tests.databases import RING
 from worker import SANDBOX
 from workflows.service_request import ServiceRequestWorkflow
+from workflows.webhook_stream import WebhookStreamWorkflow
 
 from .test_replay import HISTORIES, read
 
@@ -25,7 +26,7 @@ async def test_a_recorded_history_replays_under_tracing(path: Path, exporting: b
         tracing.export(SimpleSpanProcessor(exporter), "test")
     try:
         replayer = Replayer(
-            workflows=[ServiceRequestWorkflow],
+            workflows=[ServiceRequestWorkflow, WebhookStreamWorkflow],
             workflow_runner=SANDBOX,
             plugins=[plugin(RING)],
             interceptors=[tracing.Tracing()],
