@@ -10,6 +10,7 @@ from api.problems import FieldError, Problem
 from domain.cloud_events import CloudEvent
 from domain.events import EVENTS, BaseEvent, parse_event
 from domain.intake import NewRequest
+from domain.masking import mask_text
 from workflows.messages import MOST_EVENTS_AT_ONCE
 
 M = TypeVar("M", bound=BaseModel)
@@ -203,6 +204,8 @@ def _message(detail: Any) -> Text:
 
 
 def _pointer(steps: Sequence[str | int]) -> str:
-    """RFC 6901; an unknown field's name is cut, because a caller may send anything as one."""
-    names = (str(step)[:_LONGEST_NAME].replace("~", "~0").replace("/", "~1") for step in steps)
+    """RFC 6901; an unknown field's name is masked and cut: a caller may send anything as one."""
+    names = (
+        mask_text(str(step))[:_LONGEST_NAME].replace("~", "~0").replace("/", "~1") for step in steps
+    )
     return "".join(f"/{name}" for name in names)

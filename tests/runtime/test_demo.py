@@ -12,7 +12,6 @@ from domain.policy import read_policy
 from runtime.demo import evergreen_policy
 from runtime.scenarios import SCENARIOS, Scenario
 from runtime.settings import STANDARD_POLICY
-from tests.installation import Installation
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.title)
@@ -34,15 +33,3 @@ def test_it_works_in_any_year(tmp_path: Path, year: int) -> None:
 
 def test_it_uses_the_standard_policy_where_it_can(tmp_path: Path) -> None:
     assert evergreen_policy(tmp_path, datetime(2026, 3, 2, tzinfo=UTC)) == STANDARD_POLICY
-
-
-@pytest.mark.server
-@pytest.mark.slow
-def test_every_scenario_ends_as_expected(installation: Installation) -> None:
-    done = installation.run("demo", "--once", "--speed", "300")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "unexpected" not in done.stdout
-    for scenario in SCENARIOS:
-        assert scenario.title in done.stdout
-    assert "complaint escalated 投诉升级: manager" in done.stdout
-    assert installation.processes() == {}
