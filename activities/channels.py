@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parseaddr
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -35,7 +34,7 @@ from activities.providers.push import AppriseMissing, AppriseProvider
 from activities.providers.smtp import SmtpProvider
 from domain.intake import Email, Phone
 from domain.values import Duration, Line, Name, Value
-from domain.vocabulary import Role
+from domain.vocabulary import MessageChannel, Role
 from records import outbox, queries
 
 HANDS = 4
@@ -46,20 +45,6 @@ LOG = "log"
 
 class ChannelsError(ValueError):
     """A channels file that cannot be used; one line that says where and why, without its values."""
-
-
-class Channel(StrEnum):
-    """How someone is reached."""
-
-    sms = "sms"
-    app_push = "app_push"
-    email = "email"
-    enterprise_chat = "enterprise_chat"
-    console = "console"
-
-    @classmethod
-    def _missing_(cls, value: object) -> "Channel | None":
-        return cls.app_push if value == "app" else None
 
 
 def _secret(given: object, info: ValidationInfo) -> object:
@@ -194,7 +179,7 @@ class ChannelsFile(Value):
     """
 
     providers: dict[ProviderName, Outlet] = {}
-    routes: dict[Role | Literal["any"], dict[Channel, tuple[ProviderName, ...]]] = {}
+    routes: dict[Role | Literal["any"], dict[MessageChannel, tuple[ProviderName, ...]]] = {}
     people: dict[Role, People] = {}
     engineers: dict[Name, Addresses] = {}
 
@@ -238,7 +223,7 @@ class Channels:
     def route(self, role: str, channel: str) -> tuple[str, ...]:
         """The names of the providers for a message, in the order they are tried."""
         try:
-            wanted = Channel(channel)
+            wanted = MessageChannel(channel)
         except ValueError:  # of a later version
             return (self.default,)
         routes = self.file.routes

@@ -7,13 +7,12 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, model_validator
 
-from activities.channels import Channel
 from api import openapi, reading
 from api.access import needs
 from api.problems import FieldError, Problem
 from api.services import Served
 from domain.values import State, rfc3339
-from domain.vocabulary import Role
+from domain.vocabulary import MessageChannel, Role
 from records import outbox
 from records.queries import BadCursor
 from runtime.tokens import Principal, Scope
@@ -89,7 +88,7 @@ class Wanted(BaseModel):
     """Which messages to list; a filter left blank is none."""
 
     state: SendingState | None = None
-    channel: Channel | None = None
+    channel: MessageChannel | None = None
     to_role: Role | None = Field(default=None, alias="role")
     cursor: str | None = Field(
         default=None, max_length=500, description="`next` of the page before."

@@ -34,7 +34,7 @@ from records.tables import NEVER, Clock, Form, Notification, Request, Task, Time
 RESTORED = "restored"
 """The state of a message that was put back for the record: no courier takes it."""
 
-_CHANNELS = {Role.customer: "sms", Role.engineer: "app"}
+_CHANNELS = {Role.customer: MessageChannel.sms, Role.engineer: MessageChannel.app_push}
 
 
 def write_down(engine: Engine, task: WriteDown) -> Written:
@@ -354,7 +354,7 @@ def _line(number: str, entry: Entry) -> Timeline:
 
 def _notifications(request: ServiceRequest, tell: Tell) -> list[Notification]:
     """One row per channel; the first has the plain id, further ones name theirs in it."""
-    first, *further = tell.channels or (_CHANNELS.get(tell.to, "console"),)
+    first, *further = tell.channels or (_CHANNELS.get(tell.to, MessageChannel.console),)
     id = f"{request.number}:{tell.seq}"
     ways = {id: first, **{f"{id}:{channel}": channel for channel in further}}
     return [
@@ -388,7 +388,7 @@ def _tells(messages: Iterable[Notification]) -> list[Tell]:
 
 def _tell(seq: int, rows: list[Notification]) -> Tell:
     first, role = rows[0], Role(rows[0].to_role)
-    usual = len(rows) == 1 and first.channel == _CHANNELS.get(role, "console")
+    usual = len(rows) == 1 and first.channel == _CHANNELS.get(role, MessageChannel.console)
     return Tell(
         seq=seq,
         at=first.created_at,

@@ -19,10 +19,10 @@ from sqlalchemy import make_url
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.channels import LOG, Channel, Outgoing
+from activities.channels import LOG, Outgoing
 from activities.providers.port import NotSent
 from activities.working_days import calendar_for
-from domain.vocabulary import Role
+from domain.vocabulary import MessageChannel, Role
 from records import personal
 from records.engine import MIGRATIONS, open_engine
 from records.sealing import Unsealable
@@ -228,7 +228,7 @@ def _channels(settings: Settings) -> Finding:
     if lonely := ways.without_address():
         advice = f"give an address for {', '.join(lonely)}, or route it elsewhere"
         return Finding(what, Verdict.advice, found, advice)
-    if ways.route(Role.customer, Channel.sms) == (LOG,):
+    if ways.route(Role.customer, MessageChannel.sms) == (LOG,):
         advice = "add routes.customer.sms: customers are told through the log only"
         return Finding(what, Verdict.advice, found, advice)
     return Finding(what, Verdict.ok, found)

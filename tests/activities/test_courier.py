@@ -104,7 +104,7 @@ async def test_everyone_is_told_once(engine: Engine) -> None:
     assert gateway.names == ["breached", "request_received", "work_offered"]
     assert {(m.to_role, m.to_id, m.channel) for m in gateway.sent} == {
         ("customer", None, "sms"),
-        ("engineer", "E1", "app"),
+        ("engineer", "E1", "app_push"),
         ("supervisor", None, "console"),
     }
     assert all(number in m.text.body and m.numbers == (number,) for m in gateway.sent)

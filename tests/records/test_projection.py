@@ -204,7 +204,7 @@ def test_each_recipient_has_a_channel(engine: Engine) -> None:
         told = session.exec(select(Notification).order_by(col(Notification.created_at))).all()
     channels = {row.to_role: row.channel for row in told}
     assert channels["customer"] == "sms"
-    assert channels["engineer"] == "app"
+    assert channels["engineer"] == "app_push"
     assert channels["supervisor"] == "console"
     assert {row.to_id for row in told if row.to_role == "engineer"} == {"E1"}
 

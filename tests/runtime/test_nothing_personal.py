@@ -107,6 +107,7 @@ def collector() -> Iterator[Collector]:
     collector = Collector()
     yield collector
     collector.server.shutdown()
+    collector.server.server_close()
 
 
 @pytest.mark.server
