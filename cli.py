@@ -165,12 +165,19 @@ def seed() -> None:
 
 @app.command()
 def rekey() -> None:
-    """Wrap every customer's data key with the ring's first key, so that older ones can go."""
+    """Wrap every customer's data key, and seal webhooks' secrets, with the ring's first key."""
+    from records import webhooks
     from records.personal import rekey as run
+    from records.sealing import Unsealable
 
-    settings = _settings()
-    done = run(_records(settings))
+    engine = _records(_settings())
+    done = run(engine)
     typer.echo(f"{done.done} data keys were wrapped anew.")
+    try:
+        if secrets := webhooks.rekey(engine):
+            typer.echo(f"{secrets} webhook secrets were sealed anew.")
+    except Unsealable as error:
+        raise Trouble(f"A webhook's secret does not open ({error})") from None
     if done.unopened:
         raise Trouble(
             f"{done.unopened} data keys do not open with this ring",
@@ -366,6 +373,7 @@ def _story(settings: Settings, number: str) -> Any:
     from audit.sources import story_of
     from audit.store import Missing, Store
     from records.engine import open_engine
+    from records.personal import is_erased
     from runtime import preflight
     from runtime.temporal import connect
     from runtime.up import as_started
@@ -373,9 +381,12 @@ def _story(settings: Settings, number: str) -> Any:
     preflight.reachable_database(settings)
     found = as_started(settings)
 
+    engine = open_engine(settings.database)
+    if is_erased(engine, number):
+        raise Trouble(f"The customer of {number} was erased; the history is not shown any more")
+
     async def story() -> Any:
         client = await connect(found, lazy=True)
-        engine = open_engine(settings.database)
         return await story_of(engine, client, Store(settings.archive), number)
 
     try:

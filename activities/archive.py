@@ -2,14 +2,15 @@
 records are restored from when Temporal has forgotten it."""
 
 import hashlib
-import json
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine
 from sqlmodel import Session
 
 from domain.effects import Effect
+from domain.masking import forgotten
 from domain.request import ServiceRequest
+from domain.values import canonical
 from domain.view import view
 from records.engine import reading, writing
 from records.personal import was_erased
@@ -35,16 +36,17 @@ def archive(engine: Engine, request: ServiceRequest) -> str:
     """
     if request.closed_at is None:
         raise ValueError(f"{request.number} is not closed")
-    shown = _shown(request)
-    final = Archive(
-        number=request.number,
-        closed_at=request.closed_at,
-        outcome=request.outcome and request.outcome.value,
-        view=shown,
-        sha256=_hash(shown),
-        policy_version=request.policy.version,
-    )
     with writing(engine) as session:
+        # The customer may have been erased between the end of the request and this.
+        shown = _shown(request, erased=_is_erased(session, request.number))
+        final = Archive(
+            number=request.number,
+            closed_at=request.closed_at,
+            outcome=request.outcome and request.outcome.value,
+            view=shown,
+            sha256=_hash(shown),
+            policy_version=request.policy.version,
+        )
         insert_new(session, final)
         kept = session.get_one(Archive, request.number)
         _follow(session, kept, request)
@@ -96,25 +98,29 @@ def mend(engine: Engine, request: ServiceRequest) -> None:
     A view that no longer matches its hash is put right only by one that does: the hash is proof.
     """
     archive(engine, request)
-    shown = _shown(request)
     with writing(engine) as session:
+        shown = _shown(request, erased=_is_erased(session, request.number))
         found = session.get_one(Archive, request.number)
         if _hash(shown) == found.sha256:
             found.view = shown
 
 
-def _shown(request: ServiceRequest) -> str:
+def _shown(request: ServiceRequest, *, erased: bool) -> str:
     final = view(request, request.closed_at or request.moved_at)
-    return json.dumps(final, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return canonical(forgotten(final) if erased else final)
 
 
 def _follow(session: Session, kept: Archive, request: ServiceRequest) -> None:
-    row = session.get(Request, request.number)
-    if row is not None and was_erased(session, row):
+    if _is_erased(session, request.number):
         return
     effects = effects_of(session, request.number)
     kept.state = request.model_dump_json()
     kept.timeline = _EFFECTS.dump_json(effects).decode()
+
+
+def _is_erased(session: Session, number: str) -> bool:
+    row = session.get(Request, number)
+    return row is not None and was_erased(session, row)
 
 
 def _hash(shown: str) -> str:

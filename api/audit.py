@@ -24,6 +24,7 @@ from audit.time_travel import CannotReplay, NotYet, as_it_stood
 from audit.verification import Finding, check_replay
 from domain.values import Moment, rfc3339
 from domain.view import obligations, view
+from records.personal import is_erased
 from records.sealing import KeyRing
 from runtime.keys import key_ring, signing_key, written_ring
 from runtime.tokens import Principal, Scope
@@ -102,6 +103,8 @@ async def get_verification(services: Served, caller: Auditor, number: str) -> Re
 
 async def _story(services: Services, caller: Principal, number: str, what: str) -> Story:
     await recorded(services, number)
+    if await services.records(is_erased, number):
+        raise Problem("customer_erased")
     log.info("audit_read", number=number, what=what, by=f"{caller.role}/{caller.id}")
     try:
         return await story_of(

@@ -471,7 +471,7 @@ READY = operation(
     ("not_ready",),
 )
 
-_HISTORY = ("history_gone", "history_unusable", "temporal_unavailable")
+_HISTORY = ("history_gone", "customer_erased", "history_unusable", "temporal_unavailable")
 AUDIT_STATE = _detail(
     "getRequestAt",
     "The request as it stood at a moment",

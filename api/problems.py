@@ -206,6 +206,14 @@ KINDS: dict[str, Kind] = {
             "您已有{most}个订阅，达到上限，请先删除一个。",
         ),
     ),
+    "customer_erased": Kind(
+        410,
+        ("Customer erased", "客户信息已清除"),
+        (
+            "The customer's personal data was erased; the history is not shown any more.",
+            "该客户的个人信息已清除，不再提供历史记录。",
+        ),
+    ),
     "request_closed": Kind(
         410,
         ("Request closed", "服务请求已归档"),

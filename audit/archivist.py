@@ -22,6 +22,7 @@ from audit.histories import HistoryGone, Story, fetch, is_running
 from audit.manifests import BEGINNING, Head, Manifest, public_key
 from audit.store import Missing, Store
 from records import chain, tables
+from records.personal import is_erased
 
 log = structlog.get_logger("audit")
 
@@ -96,6 +97,8 @@ class Archivist:
         return signed
 
     async def _archive_one(self, closed: tables.Archive) -> bool:
+        if await asyncio.to_thread(is_erased, self._engine, closed.number):
+            return False  # Nobody is to keep for years what was erased.
         try:
             if await is_running(self._client, closed.number):
                 return False  # Its last workflow task is still to come.

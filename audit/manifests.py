@@ -8,7 +8,6 @@ head of the chain.
 
 import base64
 import hashlib
-import json
 import re
 from datetime import datetime
 from typing import Any
@@ -17,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from domain.values import Value
+from domain.values import Value, canonical
 
 BEGINNING = "0" * 64
 """What the very first manifest has before it."""
@@ -122,4 +121,4 @@ def public_key(key: Ed25519PrivateKey) -> str:
 
 
 def _canonical(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return canonical(content).encode()

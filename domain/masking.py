@@ -17,6 +17,7 @@ SAID = frozenset(
         "plan",
         "proof",
         "reason",
+        "reference",
         "remark",
         "remedy",
         "signature",

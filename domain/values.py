@@ -1,9 +1,10 @@
 """The small values that every model of ours is built from: bounded text, zoned times, money."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -125,6 +126,11 @@ def parse_duration(value: object) -> object:
     if seconds > LONGEST.total_seconds():
         raise ValueError(f"{value!r} is too long: at most {LONGEST.days}d")
     return timedelta(seconds=seconds)
+
+
+def canonical(document: Any) -> str:
+    """JSON that is always the same for the same document, so that it can be hashed."""
+    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 WRITTEN_SPAN = WithJsonSchema(

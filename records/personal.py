@@ -17,6 +17,7 @@ from domain.intake import Customer as Person
 from domain.intake import NewRequest
 from domain.masking import HIDDEN, forgotten, mask_text
 from domain.request import ServiceRequest
+from domain.values import canonical
 from records import shown
 from records.engine import forget_what_was_overwritten, reading, ring_of, writing
 from records.geography import Place
@@ -272,23 +273,19 @@ def was_erased(session: Session, request: Request) -> bool:
 def _forget(session: Session, numbers: list[str], now: datetime) -> None:
     """Blank the customer and what people wrote wherever the process left it."""
     for request in session.exec(select(Request).where(col(Request.number).in_(numbers))):
-        request.state = _in_json(forgotten(json.loads(request.state)))
+        request.state = canonical(forgotten(json.loads(request.state)))
         request.written_at = now
         shown.keep(session, ServiceRequest.model_validate_json(request.state))
-    lines = select(Timeline).where(col(Timeline.number).in_(numbers), Timeline.kind == "event")
+    lines = select(Timeline).where(col(Timeline.number).in_(numbers))
     for line in session.exec(lines):
         line.data = forgotten(line.data)
     for form in session.exec(select(Form).where(col(Form.request).in_(numbers))):
         form.content, form.sealed = forgotten(form.content), None
     for final in session.exec(select(Archive).where(col(Archive.number).in_(numbers))):
-        final.view = _in_json(forgotten(json.loads(final.view)))
+        final.view = canonical(forgotten(json.loads(final.view)))
         final.sha256 = sha256(final.view.encode()).hexdigest()
-        final.state = final.state and _in_json(forgotten(json.loads(final.state)))
-        final.timeline = final.timeline and _in_json(forgotten(json.loads(final.timeline)))
-
-
-def _in_json(document: Any) -> str:
-    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        final.state = final.state and canonical(forgotten(json.loads(final.state)))
+        final.timeline = final.timeline and canonical(forgotten(json.loads(final.timeline)))
 
 
 def rekey(engine: Engine) -> Rekeyed:

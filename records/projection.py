@@ -99,6 +99,9 @@ def restore(session: Session, request: ServiceRequest, effects: Iterable[Effect]
         effects: the lines and messages as they were written down; None: they are left as they are.
             A message that had gone missing is put back for the record, and is never sent.
     """
+    row = session.get(Request, request.number, with_for_update=True)
+    if row is not None and was_erased(session, row):
+        return  # What was blanked for good does not come back, however late the repair comes.
     at = request.moved_at
     project(session, WriteDown(request=request, entries=[], messages=[], at=at), force=True)
     if effects is not None:
@@ -112,7 +115,11 @@ def restore(session: Session, request: ServiceRequest, effects: Iterable[Effect]
 def effects_of(session: Session, number: str) -> list[Effect]:
     """The stored lines and messages of a request as the workflow wrote them down, in order."""
     lines = session.exec(select(Timeline).where(Timeline.number == number))
-    messages = session.exec(select(Notification).where(Notification.number == number))
+    messages = session.exec(
+        select(Notification).where(
+            Notification.number == number, col(Notification.seq).is_not(None)
+        )
+    )
     found: list[Effect] = [*map(_entry, lines), *_tells(messages)]
     return sorted(found, key=lambda effect: effect.seq)
 
@@ -361,6 +368,7 @@ def _notifications(request: ServiceRequest, tell: Tell) -> list[Notification]:
         Notification(
             id=id,
             number=request.number,
+            seq=tell.seq,
             to_role=tell.to.value,
             to_id=tell.who,
             channel=str(channel),
@@ -382,7 +390,7 @@ def _tells(messages: Iterable[Notification]) -> list[Tell]:
     """What was to be told: the rows of one message, one per channel, are one."""
     ways: dict[int, list[Notification]] = {}
     for message in sorted(messages, key=lambda row: row.id.count(":")):
-        ways.setdefault(int(message.id.split(":")[1]), []).append(message)
+        ways.setdefault(message.seq or 0, []).append(message)
     return [_tell(seq, rows) for seq, rows in ways.items()]
 
 

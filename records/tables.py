@@ -285,8 +285,10 @@ class Notification(Record, table=True):
     """A message in the outbox, `id` = `<number>:<seq>`.
 
     What goes out in several ways has a row for each: `<number>:<seq>:<channel>` after the first.
+    What the courier itself has to tell has an id of its own.
 
     Attributes:
+        seq: its place among what the request told; None: the courier told it.
         state: queued, sent, failed or dropped; restored: it had gone missing and was put back for
             the record, not to be sent.
         not_before: a courier has it in hand, or it waits, until then; None: try at once.
@@ -302,6 +304,7 @@ class Notification(Record, table=True):
 
     id: str = Field(primary_key=True)
     number: str = Field(foreign_key="request.number", index=True)
+    seq: int | None = None
     to_role: str
     to_id: str | None
     channel: str

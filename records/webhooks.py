@@ -133,6 +133,25 @@ def secrets_of(session: Session, webhook: Webhook, now: datetime) -> list[str]:
     return [ring.open(each, _about(webhook.id)).decode() for each in sealed]
 
 
+def rekey(engine: Engine) -> int:
+    """Seal every secret with the ring's current key; how many were sealed with another.
+
+    Raises:
+        Unsealable: one does not open with this ring.
+    """
+    done = 0
+    with writing(engine) as session:
+        ring = ring_of(session)
+        for webhook in session.exec(select(Webhook).with_for_update()):
+            for name in ("secret", "old_secret"):
+                sealed = getattr(webhook, name)
+                if sealed and ring.key_of(sealed) != ring.current:
+                    secret = ring.open(sealed, _about(webhook.id)).decode()
+                    setattr(webhook, name, _sealed(session, webhook.id, secret))
+                    done += 1
+    return done
+
+
 def _sealed(session: Session, id: str, secret: str) -> str:
     return ring_of(session).seal(secret.encode(), _about(id))
 

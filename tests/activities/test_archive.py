@@ -6,13 +6,13 @@ import json
 import pytest
 from sqlalchemy import Engine
 
-from activities.archive import archive
+from activities.archive import archive, kept
 from domain.view import view
-from records.engine import reading
+from records.engine import reading, writing
 from records.projection import write_down
-from records.tables import Archive
+from records.tables import Archive, Notification
 from tests.databases import written
-from tests.pure.builders import given
+from tests.pure.builders import START, given
 
 
 def test_the_final_view_is_kept_once(engine: Engine) -> None:
@@ -22,13 +22,39 @@ def test_the_final_view_is_kept_once(engine: Engine) -> None:
     story.request.name_forms({"WO/1": "WO20240520-009"})
     assert archive(engine, story.request) == first
     with reading(engine) as session:
-        kept = session.get_one(Archive, story.request.number)
-    shown = json.loads(kept.view)
+        final = session.get_one(Archive, story.request.number)
+    shown = json.loads(final.view)
     assert shown["stage"] == "closed"
     assert {**shown, "work_order": "WO20240520-009"} == view(story.request, story.now)
-    assert hashlib.sha256(kept.view.encode()).hexdigest() == kept.sha256 == first
-    assert (kept.outcome, kept.closed_at) == ("completed", story.request.closed_at)
-    assert kept.policy_version == story.request.policy.version
+    assert hashlib.sha256(final.view.encode()).hexdigest() == final.sha256 == first
+    assert (final.outcome, final.closed_at) == ("completed", story.request.closed_at)
+    assert final.policy_version == story.request.policy.version
+
+
+def test_what_the_courier_told_of_its_own_is_no_part_of_the_request(engine: Engine) -> None:
+    """A message that failed for good leaves further rows behind, with ids of their own."""
+    story = given().walked("surveyed")
+    write_down(engine, written(story))
+    number = story.request.number
+    with writing(engine) as session:
+        for id_ in (f"{number}:2:failed", "delivery:smtp:2026112206"):
+            row = Notification(
+                id=id_,
+                number=number,
+                to_role="supervisor",
+                to_id=None,
+                channel="console",
+                message="delivery_failed",
+                rule=None,
+                level=None,
+                facts={},
+                created_at=START,
+            )
+            session.add(row)
+    archive(engine, story.request)
+    found = kept(engine, number)
+    assert found is not None
+    assert [effect.seq for effect in found[1]] == list(range(1, story.request.revision + 1))
 
 
 def test_an_open_request_is_not_archived(engine: Engine) -> None:

@@ -14,7 +14,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData, Table, text
 from sqlmodel import col, func, select
 
-from activities.archive import archive
+from activities.archive import archive, mend
 from activities.matching import find_engineer
 from domain.calendars import Calendar
 from domain.intake import NewRequest
@@ -25,7 +25,7 @@ from records.disclosure import Reader, find, reads, show_customer, show_forms
 from records.engine import migrate, open_engine, reading, writing
 from records.intake import KeyReused, Taken, masked, take_in
 from records.personal import NoCustomer, Rekeyed, StillOpen, erase, place_of, rekey
-from records.projection import write_down
+from records.projection import restore, write_down
 from records.queries import BadCursor, customer, form, list_requests, stored, timeline
 from records.sealing import KeyRing, Unsealable
 from records.seed import seed
@@ -437,6 +437,30 @@ def test_what_was_erased_does_not_come_back_when_the_last_step_is_written_again(
     erase(engine, story.request.number, START)
     write_down(engine, written(story))
     assert leaks(engine, *SECRETS, *WRITTEN, "欧*") == []
+
+
+def test_what_is_archived_or_restored_after_an_erasure_stays_erased(engine: Engine) -> None:
+    """The archive is written, or reconcile mends, when the customer is already gone."""
+    story = told(take(engine))
+    write_down(engine, written(story))
+    erase(engine, story.request.number, START)
+    archive(engine, story.request)
+    with writing(engine) as session:
+        restore(session, story.request, story.effects)
+    mend(engine, story.request)
+    assert leaks(engine, *SECRETS, *WRITTEN, "欧*") == []
+    with reading(engine) as session:
+        final = session.get_one(Archive, story.request.number)
+    assert hashlib.sha256(final.view.encode()).hexdigest() == final.sha256
+
+
+def test_why_an_engineer_declined_is_erased_with_the_rest(engine: Engine) -> None:
+    number = take(engine).number
+    story = given(number=number).did("responded").offered()
+    story.did("declined", reason="客户欧阳修远不在家").did("cancelled")
+    write_down(engine, written(story))
+    erase(engine, number, START)
+    assert leaks(engine, "欧阳修远") == []
 
 
 def test_whoever_was_erased_comes_back_as_somebody_new(engine: Engine) -> None:

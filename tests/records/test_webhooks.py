@@ -12,13 +12,14 @@ from domain.deliveries import DeliveryState, Stream
 from records import deliveries
 from records import webhooks as module
 from records.deliveries import KNOCK_AGAIN, LEASE, claim, knocked, next_due, replay
-from records.engine import reading, writing
+from records.engine import open_engine, reading, writing
 from records.projection import project, write_down
 from records.queries import BadCursor
+from records.sealing import KeyRing
 from records.tables import Timeline, Webhook, WebhookDelivery
-from records.webhooks import TooMany, change, rotate, secrets_of, subscribe, unsubscribe
-from tests.databases import all_at_once, written
-from tests.pure.builders import Story, given
+from records.webhooks import TooMany, change, rekey, rotate, secrets_of, subscribe, unsubscribe
+from tests.databases import RING_TEXT, all_at_once, written
+from tests.pure.builders import START, Story, given
 
 NOW = datetime(2026, 5, 20, 1, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -188,6 +189,20 @@ def test_secrets_are_sealed_for_their_subscription_and_overlap(engine: Engine) -
     parcel = deliveries.parcel(engine, stream, line.seq, now)
     assert parcel is not None
     assert parcel.secrets == []  # It does not open for another.
+
+
+def test_secrets_are_sealed_anew_when_the_keys_are_rotated(engine: Engine) -> None:
+    webhook = subscribed(engine)
+    later = KeyRing.read(f"{KeyRing.make('later').partition(',')[0]},{RING_TEXT}")
+    rotated = open_engine(engine.url.render_as_string(hide_password=False), later)
+    with reading(engine) as session:
+        secrets = secrets_of(session, session.get_one(Webhook, webhook), START)
+    assert (rekey(rotated), rekey(rotated)) == (1, 0)
+    with reading(rotated) as session:
+        row = session.get_one(Webhook, webhook)
+        assert KeyRing.key_of(row.secret) == "later"
+        assert secrets_of(session, row, START) == secrets
+    rotated.dispose()
 
 
 def test_one_owner_cannot_have_all_of_them(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

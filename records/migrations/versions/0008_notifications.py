@@ -9,6 +9,7 @@ down_revision = "0007"
 
 def upgrade() -> None:
     for column in (
+        sa.Column("seq", sa.Integer(), nullable=True),
         sa.Column("provider", sa.String(), nullable=True),
         sa.Column("provider_id", sa.String(), nullable=True),
         sa.Column("last_error", sa.String(), nullable=True),
@@ -17,6 +18,8 @@ def upgrade() -> None:
         sa.Column("refused_by", sa.JSON(none_as_null=True), nullable=True),
     ):
         op.add_column("notification", column)
+    # So far every message was the workflow's: `<number>:<seq>`.
+    op.execute("UPDATE notification SET seq = CAST(substr(id, length(number) + 2) AS INTEGER)")
     op.execute("UPDATE notification SET outcome = state WHERE state IN ('sent', 'failed')")
     op.create_table(
         "notification_attempt",
