@@ -446,6 +446,20 @@ def audit_replay(
         raise typer.Exit(1)
 
 
+@audit.command("address")
+def audit_address(
+    ttl: Annotated[
+        Any, typer.Option(parser=_duration, metavar="TIME", help="How long it is good.")
+    ] = "30d",
+) -> None:
+    """Print the address at which Temporal's pages have histories opened; keep it secret."""
+    from runtime.tokens import codec_token
+    from runtime.tracking import public_address
+
+    settings = _settings()
+    typer.echo(f"{public_address(settings)}/codec/{codec_token(settings, ttl)}")
+
+
 @audit.command("key")
 def audit_key() -> None:
     """Print the public key that verifies our signatures: keep it apart from the archive."""

@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from api.language import Language, preferred
 from api.problems import MEDIA_TYPE, Problem
+from runtime.logs import hide_links
 
 
 class ProblemResponse(JSONResponse):
@@ -28,7 +29,7 @@ def tell(scope: Scope, problem: Problem) -> Response:
     language = preferred(Headers(scope=scope).get("accept-language"))
     headers = {"Content-Language": language, "Vary": "Accept-Language", "Cache-Control": "no-store"}
     return ProblemResponse(
-        problem.body(language, quote(scope["path"]), request_id(scope)),
+        problem.body(language, _address(scope), request_id(scope)),
         status_code=problem.status,
         headers={**headers, **problem.headers},
     )
@@ -42,3 +43,8 @@ def request_id(scope: Scope) -> str:
 def reader_language(request: Request) -> Language:
     """The language the caller reads."""
     return preferred(request.headers.get("accept-language"))
+
+
+def _address(scope: Scope) -> str:
+    """The path; not the token that stands in a link's."""
+    return quote(hide_links(scope["path"]), safe="/*")

@@ -85,18 +85,26 @@ async def _envelopes(call: Request) -> list[Any]:
     return [attributes | ({"data": bodies.parse(raw)} if raw else {})]
 
 
+_NOT_UTF_8 = (
+    "a ce- header is not percent-encoded UTF-8",
+    "ce- 头不是按 UTF-8 百分号编码的文本",
+)
+
+
 def _attributes(call: Request) -> dict[str, Any]:
     """The attributes of an event in binary mode, from the `ce-` headers."""
-    return {
-        name[3:]: _unescaped(value) for name, value in call.headers.items() if name[:3] == "ce-"
-    }
+    given = {name: value for name, value in call.headers.items() if name[:3] == "ce-"}
+    try:
+        return {name[3:]: _unescaped(value) for name, value in given.items()}
+    except UnicodeDecodeError:
+        raise Problem("validation_failed", errors=[FieldError("", _NOT_UTF_8)]) from None
 
 
 def _unescaped(value: str) -> str:
     """A header's value as it was meant: first quoted strings, then percent-encoded UTF-8
     (CloudEvents HTTP binding, 3.1.3.2)."""
     unquoted = _QUOTED.sub(lambda quoted: _ESCAPED.sub(r"\1", quoted[1]), value)
-    return unquote_to_bytes(unquoted.encode("latin-1")).decode("utf-8", "replace")
+    return unquote_to_bytes(unquoted.encode("latin-1")).decode()
 
 
 def _read(envelope: Any) -> CloudEvent | Problem:

@@ -1,8 +1,8 @@
 """The codec server: Temporal's own pages show what histories say, to those who may read it.
 
 The protocol is Temporal's (https://docs.temporal.io/codec-server): payloads go in and come out as
-protobuf's JSON. The pages of a development server cannot send a token, so `up` puts one into the
-address that it gives them.
+protobuf's JSON. The pages of a development server cannot send a token, so one stands in the
+address that they are given: it is good for nothing else.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,10 @@ from api.access import bearer, entitled_to, principal
 from api.bodies import JsonBody
 from api.problems import FieldError, Problem
 from api.services import Served
+from domain.vocabulary import Role
 from records.sealing import Unsealable
 from runtime.settings import Settings
-from runtime.tokens import Principal, Scope
+from runtime.tokens import Principal, Scope, TokenInvalid, check_codec_token
 
 log = structlog.get_logger("api")
 
@@ -40,9 +41,17 @@ async def _reader(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Principal:
     token = call.path_params.get("token")
-    given = HTTPAuthorizationCredentials(scheme="Bearer", credentials=token) if token else None
-    return entitled_to(Scope.audit, await principal(services, call, given or credentials))
+    if token is None:
+        return entitled_to(Scope.audit, await principal(services, call, credentials))
+    try:
+        check_codec_token(services.key, token)
+    except TokenInvalid as error:
+        raise Problem("token_expired" if error.expired else "token_invalid") from None
+    return _PAGES
 
+
+_PAGES = Principal(role=Role.auditor, id="temporal-ui")
+"""Who reads through an address with a token in it: whoever sits before Temporal's pages."""
 
 Reader = Annotated[Principal, Depends(_reader)]
 

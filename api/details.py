@@ -9,15 +9,24 @@ from pydantic_core import to_jsonable_python
 from sqlalchemy import Engine
 
 from api import openapi, reading
-from api.access import RequestReader
+from api.access import RequestReader, not_yours
+from api.language import Text
 from api.personal import NO_STORE, unmasked_forms
 from api.problems import Problem
 from api.services import Served
+from domain.customer_view import told_to_the_customer
+from domain.effects import Entry
 from domain.values import Line
+from domain.vocabulary import Role
 from records import queries
 
 Unmasked = Annotated[bool, Query(description="With the customer in clear; give a `reason`.")]
 OptionalReason = Annotated[Line | None, Query(description="Why it is needed in clear; kept.")]
+
+_FOR_STAFF: Text = (
+    "What is owed on a request, and who is told, is for those who work on it.",
+    "请求的待办和通知对象仅供工作人员查看。",
+)
 
 router = APIRouter(prefix="/v1/requests/{number}", tags=["details"])
 
@@ -26,7 +35,8 @@ router = APIRouter(prefix="/v1/requests/{number}", tags=["details"])
 async def get_timeline(services: Served, caller: RequestReader, number: str) -> Response:
     """Show everything that happened to the request."""
     await reading.recorded(services, number)
-    return await services.records(_recorded, queries.timeline, number)
+    asked = _told if caller.role is Role.customer else queries.timeline
+    return await services.records(_recorded, asked, number)
 
 
 @router.get("/clocks", **openapi.CLOCKS)
@@ -39,6 +49,8 @@ async def get_clocks(services: Served, caller: RequestReader, number: str) -> Re
 @router.get("/obligations", **openapi.OBLIGATIONS)
 async def get_obligations(services: Served, caller: RequestReader, number: str) -> Response:
     """Show everything that will happen if nobody acts: when, who owes the act, who is told."""
+    if caller.role is Role.customer:
+        raise not_yours(_FOR_STAFF)
     owed = await reading.obligations(services, number)
     return _items(owed.content, owed.source)
 
@@ -79,6 +91,10 @@ async def get_form(
     if found is None:
         raise Problem("form_not_found")
     return JSONResponse(to_jsonable_python(found), headers=NO_STORE if unmasked else None)
+
+
+def _told(engine: Engine, number: str) -> list[Entry]:
+    return told_to_the_customer(queries.timeline(engine, number))
 
 
 def _recorded(engine: Engine, ask: Callable[[Engine, str], Sequence[Any]], number: str) -> Response:

@@ -106,6 +106,9 @@ async def get_request(
 ) -> Response:
     """Show one service request: from its workflow, or from the records when no worker answers."""
     shown = await reading.state(services, number)
+    if caller.role is Role.customer:
+        # Which engineers were asked before is the house's own business.
+        shown = shown._replace(content={**shown.content, "offers": []})
     tag = reading.entity_tag(shown.content)
     headers = {"ETag": tag, reading.SOURCE: shown.source, "Cache-Control": "private, no-cache"}
     if reading.matches(if_none_match, tag):

@@ -1,9 +1,11 @@
 """The request as its customer follows it: how far it is, and what is asked of them."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from .effects import Entry
 from .events import EVENTS
 from .request import ServiceRequest
 from .values import Money, State, rfc3339
@@ -203,3 +205,56 @@ def _in_service(request: ServiceRequest) -> Coming:
 def _lines(lines: list[Any]) -> list[dict[str, Any]]:
     wanted = set(TrackedLine.model_fields)
     return [line.model_dump(mode="json", include=wanted) for line in lines]
+
+
+_TOLD = frozenset(
+    {
+        "responded",
+        "plan_told",
+        "answered",
+        "appointed",
+        "rescheduled",
+        "departed",
+        "running_late",
+        "arrived",
+        "no_show",
+        "quoted",
+        "quote_approved",
+        "quote_declined",
+        "parts_awaited",
+        "parts_arrived",
+        "visit_needed",
+        "depot_received",
+        "shipped_back",
+        "completed",
+        "signed",
+        "paid",
+        "surveyed",
+        "complained",
+        "complaint_taken_over",
+        "remedy_offered",
+        "complaint_settled",
+        "complaint_reopened",
+        "held",
+        "resumed",
+        "cancelled",
+    }
+)
+"""What a customer was there for, or was told of; the rest is the house's own business."""
+
+
+def told_to_the_customer(lines: Iterable[Entry]) -> list[Entry]:
+    """The timeline as its customer sees it: what happened to them, in nobody's words but theirs.
+
+    Notes, offers, clocks, tasks and the names of staff are left out.
+    """
+    return [
+        line.model_copy(
+            update={
+                "actor_id": None,
+                "data": line.data if line.actor_role is Role.customer else {},
+            }
+        )
+        for line in lines
+        if line.kind == "event" and line.name in _TOLD
+    ]

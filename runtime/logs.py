@@ -105,6 +105,11 @@ def configure(settings: Settings) -> None:
     )
 
 
+def hide_links(text: str) -> str:
+    """The text without the tokens of links that stand in it."""
+    return _LINK.sub(HIDDEN, text)
+
+
 def hide_personal(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
     """The last line of defence: known personal keys are blanked, numbers and addresses in text too.
 
@@ -121,7 +126,7 @@ def _hidden(key: str, value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_hidden("", each) for each in value]
     if isinstance(value, str):
-        return _LINK.sub(HIDDEN, mask_text(value))
+        return hide_links(mask_text(value))
     return value
 
 

@@ -18,6 +18,7 @@ ALGORITHM = "HS256"
 SHORTEST_SECRET = 32
 TRACKING = "aftersales/tracking"
 """What a tracking link's token is for: to follow one request as its customer."""
+CODEC = "aftersales/codec"
 
 
 class Scope(StrEnum):
@@ -140,6 +141,30 @@ def verify(key: bytes, token: str) -> Principal:
     if caller.request and caller.role is not Role.customer:
         raise TokenInvalid
     return caller
+
+
+def codec_token(settings: Settings, ttl: timedelta = timedelta(days=30)) -> str:
+    """A token that stands in an address and opens payloads of histories, and nothing else.
+
+    Raises:
+        WeakSecret: `AFTERSALES_TOKEN_SECRET` has fewer than 32 bytes.
+    """
+    claims = {"iss": ISSUER, "aud": CODEC, "exp": datetime.now(UTC) + ttl}
+    return jwt.encode(claims, signing_key(settings), algorithm=ALGORITHM)
+
+
+def check_codec_token(key: bytes, token: str) -> None:
+    """Whether this is such a token.
+
+    Raises:
+        TokenInvalid: it is not, or it has expired.
+    """
+    try:
+        jwt.decode(token, key, algorithms=[ALGORITHM], issuer=ISSUER, audience=CODEC)
+    except jwt.ExpiredSignatureError:
+        raise TokenInvalid(expired=True) from None
+    except jwt.InvalidTokenError:
+        raise TokenInvalid from None
 
 
 def signing_key(settings: Settings) -> bytes:

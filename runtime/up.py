@@ -20,7 +20,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from domain.vocabulary import Role
 from records.engine import migrate, open_engine
 from records.seed import is_empty, seed
 from runtime import delivery, preflight
@@ -28,7 +27,7 @@ from runtime.keys import key_ring
 from runtime.processes import Household, Program, Say
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
-from runtime.tokens import mint
+from runtime.tokens import codec_token
 from runtime.trouble import Trouble
 
 CLI = Path(__file__).parent.parent / "cli.py"
@@ -230,8 +229,7 @@ def _temporal(settings: Settings, binary: Path, data: Path) -> Program:
 
 def _codec_endpoint(settings: Settings) -> str:
     """Where the server's own pages have histories opened: they cannot send a token otherwise."""
-    token = mint(settings, Role.auditor, "temporal-ui", timedelta(days=30))
-    return f"{base_url(settings)}/codec/{token}"
+    return f"{base_url(settings)}/codec/{codec_token(settings)}"
 
 
 def _ours(command: str, settings: Settings, *, patience: float) -> Program:

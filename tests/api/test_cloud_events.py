@@ -86,6 +86,15 @@ async def test_what_the_reference_library_sends_is_understood(
     assert line["data"] == {"note": "已致电"}
 
 
+async def test_an_id_that_is_no_text_is_refused_rather_than_taken_for_another(
+    caller: Caller,
+) -> None:
+    number = await caller.takes_in()
+    headers = {f"ce-{name}": value for name, value in cloud("noted", number).items()}
+    answer = await caller.post("/v1/events", {"text": "x"}, headers | {"ce-id": "id-%FF"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+
+
 async def test_a_quoted_header_is_read_as_it_was_meant(caller: Caller) -> None:
     number = await caller.takes_in()
     attributes = cloud("noted", number, actorid='"A \\"7\\" %E5%BC%A0"')

@@ -9,6 +9,7 @@ from temporalio.api.common.v1 import Payloads
 
 from domain.vocabulary import Role
 from runtime.codec import sealed_converter
+from runtime.tokens import codec_token
 from tests.api.caller import Caller
 from tests.databases import RING
 
@@ -37,12 +38,19 @@ async def test_an_auditor_reads_what_a_history_says(caller: Caller, sealed: dict
     assert words((await auditor.post("/codec/decode", again.json())).json()) == [f'"{SAID}"']
 
 
-async def test_the_token_may_stand_in_the_address(caller: Caller, sealed: dict[str, Any]) -> None:
-    token = caller.acting_as(Role.auditor).headers["Authorization"].removeprefix("Bearer ")
+async def test_a_token_of_its_own_may_stand_in_the_address(
+    caller: Caller, sealed: dict[str, Any]
+) -> None:
+    token = codec_token(caller.settings)
     answer = await caller.http.post(f"/codec/{token}/decode", json=sealed)
     assert words(answer.json()) == [f'"{SAID}"']
-    refused = await caller.http.post("/codec/eyJ.nonsense.x/decode", json=sealed)
-    assert refused.json()["code"] == "token_invalid"
+    # It opens nothing else, and no other token stands there.
+    elsewhere = await caller.http.get("/v1/board", headers={"Authorization": f"Bearer {token}"})
+    assert elsewhere.status_code == 401
+    bearer = caller.acting_as(Role.auditor).headers["Authorization"].removeprefix("Bearer ")
+    refused = await caller.http.post(f"/codec/{bearer}/decode", json=sealed)
+    assert (refused.status_code, refused.json()["code"]) == (401, "token_invalid")
+    assert refused.json()["instance"] == "/codec/***/decode"
 
 
 @pytest.mark.parametrize("role", [Role.agent, Role.customer, Role.integration])

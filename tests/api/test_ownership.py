@@ -105,7 +105,8 @@ async def test_a_customer_has_what_they_took_in_themselves(caller: Caller) -> No
     number = (await me.post("/v1/requests", body())).json()["number"]
     path = f"/v1/requests/{number}"
     for page in PAGES:
-        assert (await me.get(path + page)).status_code == 200
+        seen = 403 if page == "/obligations" else 200
+        assert (await me.get(path + page)).status_code == seen
         assert (await stranger.get(path + page)).status_code == 403
     held = event("held", Role.customer, reason="出差")
     assert (await stranger.reports(number, held)).json()["code"] == "not_yours"
@@ -116,3 +117,22 @@ async def test_a_customer_has_what_they_took_in_themselves(caller: Caller) -> No
     assert (await me.get(f"/v1/requests/{others}")).json()["code"] == "not_yours"
     assert (await me.get("/v1/requests")).json()["code"] == "not_yours"
     assert (await me.get("/v1/requests/CR20200101-001")).status_code == 404
+
+
+async def test_a_customer_reads_what_happened_to_them_and_not_what_was_said_about_them(
+    caller: Caller,
+) -> None:
+    number = await caller.takes_in()
+    await caller.brings(number, event("responded", note="客户难缠"))
+    await caller.brings(number, event("noted", "agent", text="邻居电话13912345678"))
+    me = caller.acting_as(Role.customer, number)
+    await me.brings(number, event("held", Role.customer, reason="出差"))
+    path = f"/v1/requests/{number}"
+    lines = (await me.get(f"{path}/timeline")).json()["items"]
+    assert [(line["name"], line["data"]) for line in lines] == [
+        ("responded", {}),
+        ("held", {"reason": "出差"}),
+    ]
+    assert {line["actor_id"] for line in lines} == {None}
+    owed = await me.get(f"{path}/obligations")
+    assert (owed.status_code, owed.json()["code"]) == (403, "not_yours")
