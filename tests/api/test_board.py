@@ -267,6 +267,7 @@ def test_a_mark_stands_for_its_moment() -> None:
     assert moment_of("१२३") is None
 
 
+@pytest.mark.slow(15)
 async def test_twenty_listeners_hear_everything_in_time(empty_records: str) -> None:
     report = await measured(empty_records, clients=20, seconds=3, rate=20)
     assert report.changes == 60

@@ -74,6 +74,7 @@ def worker(env: WorkflowEnvironment, engine: Engine) -> Iterator["subprocess.Pop
         process.wait()
 
 
+@pytest.mark.slow(30)
 async def test_killed_in_the_middle_of_every_stage(
     server: WorkflowEnvironment, own_engine: Engine, standard: Policy
 ) -> None:

@@ -37,7 +37,7 @@ def test_it_uses_the_standard_policy_where_it_can(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.slow(30)
 def test_every_scenario_ends_as_expected(installation: Installation) -> None:
     done = installation.run("demo", "--once", "--speed", "300")
     assert done.returncode == 0, done.stdout + done.stderr
