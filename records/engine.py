@@ -1,5 +1,7 @@
 """The database connection: SQLite (WAL) or PostgreSQL, and the schema it is brought up to."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,8 @@ from records.sealing import KeyRing, Unsealable
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_SECONDS = 8
 """How long a statement waits for a lock; less than an activity has, so that none outlives it."""
+MIGRATION_SECONDS = 600
+"""How long a process waits on SQLite for another that migrates; on PostgreSQL it has no end."""
 _RING = "key_ring"
 _MIGRATION_LOCK = 0x41667465  # any number that no one else locks
 
@@ -72,7 +76,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     Raises:
         CommandError: personal data is to be sealed, and the engine was opened without a ring.
     """
-    with engine.begin() as connection:
+    with engine.execution_options(migrates=True).begin() as connection:
         # On SQLite the transaction itself, BEGIN IMMEDIATE, keeps the others waiting.
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL lock_timeout = 0"))
@@ -141,7 +145,7 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     # Off: the driver's own BEGIN, which comes too late, only before the first write.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(cursor)
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     # What is deleted or sealed is overwritten in the file, not merely left out of sight.
@@ -149,7 +153,25 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     cursor.close()
 
 
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    # Of several that open a new file at once only one can switch it, and SQLite refuses the others
+    # at once: to them its own patience does not apply.
+    give_up_at = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    patience = MIGRATION_SECONDS if options.get("migrates") else LOCK_SECONDS
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience * 1000}")
     # A transaction that reads first and writes later would fail when another wrote in between.
-    reads_only = connection.get_execution_options().get("reads_only")
-    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if options.get("reads_only") else "BEGIN IMMEDIATE")

@@ -1,6 +1,7 @@
 """`aftersales demo`: the whole system, with requests walking through it while you watch."""
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -200,10 +201,20 @@ class Show:
                 if time.monotonic() > give_up_at:
                     raise
                 await asyncio.sleep(0.5)
+                await self._look(walk)  # An offer may have gone to the next engineer by now.
                 continue
             self._tell(walk, f"{step.role.zh} {person}: {step.event}")
             await self._learn(walk, shown)
             return
+
+    async def _look(self, walk: Walk) -> None:
+        reader = mint(self.settings, Role.auditor, "demo")
+        with contextlib.suppress(httpx.TransportError, ValueError):
+            answer = await self._http.get(
+                f"/v1/requests/{walk.number}", headers={"Authorization": f"Bearer {reader}"}
+            )
+            if answer.is_success:
+                await self._learn(walk, answer.json())
 
     def _person(self, walk: Walk, step: Step) -> str:
         if step.role is not Role.engineer:

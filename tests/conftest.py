@@ -84,6 +84,34 @@ async def live_worker(
         yield live
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the slow tests, so that none of them is begun when all others are done.
+
+    Work stealing deals the list out in as many equal parts as there are workers: each part begins
+    with its share of them.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow = sorted((item for item in items if _seconds(item)), key=_seconds, reverse=True)
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for item in slow:
+        min(shares, key=lambda share: sum(map(_seconds, share))).append(item)
+    others = [item for item in items if not _seconds(item)]
+    dealt: list[pytest.Item] = []
+    for place, share in enumerate(shares):
+        size = (len(items) - len(dealt)) // (workers - place)
+        few = max(0, size - len(share))
+        dealt += [*share, *others[:few]]
+        del others[:few]
+    items[:] = dealt + others
+
+
+def _seconds(item: pytest.Item) -> float:
+    """How long a test that is marked slow takes, about; 0 for the others."""
+    mark = item.get_closest_marker("slow")
+    return float(mark.args[0]) if mark else 0
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", metavar="NAME", help="record golden histories under this name")
     parser.addoption(

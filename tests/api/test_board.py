@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import Engine
 
+import bench.stream
 from api import stream
 from api.marks import mark, moment_of
 from api.stream import Listener
@@ -267,7 +268,11 @@ def test_a_mark_stands_for_its_moment() -> None:
     assert moment_of("१२३") is None
 
 
-async def test_twenty_listeners_hear_everything_in_time(empty_records: str) -> None:
+@pytest.mark.slow(15)
+async def test_twenty_listeners_hear_everything_in_time(
+    empty_records: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.stream, "REQUESTS", 60)  # One for each change.
     report = await measured(empty_records, clients=20, seconds=3, rate=20)
     assert report.changes == 60
     assert len(report.lags) > 20 * 50

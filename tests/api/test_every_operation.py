@@ -35,7 +35,7 @@ from runtime.settings import Settings
 from runtime.tokens import mint
 from tests.api.caller import Caller, event
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.usefixtures("worker")]
+pytestmark = [pytest.mark.server, pytest.mark.slow(30), pytest.mark.usefixtures("worker")]
 
 BUDGET = 12.0
 """Seconds: after them no new round begins."""

@@ -83,6 +83,7 @@ async def test_fifty_calls_at_once_are_numbered_without_gaps(alone: Alone) -> No
         assert {each["status"] for each in left.json()["results"]} == {"accepted"}
 
 
+@pytest.mark.slow(10)
 async def test_temporal_may_go_and_come_back(alone: Alone) -> None:
     key, given = {"Idempotency-Key": "order-1"}, body()
     started = time.monotonic()

@@ -1,11 +1,7 @@
 """The worker is killed hard in the middle of every stage: nothing is lost, nothing done twice."""
 
 import asyncio
-import os
 import random
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -26,10 +22,9 @@ from runtime.temporal import plugin, prepare
 from tests.conftest import BIN
 from tests.databases import RING, RING_TEXT
 from tests.desk import HAPPY_SCORES, Desk, open_desk, window
+from tests.kills.process import FORKING, work
 from tests.workflow.replay import replay
 from workflows.messages import RECORD, Json
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -53,29 +48,27 @@ def own_engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def worker(env: WorkflowEnvironment, engine: Engine) -> Iterator["subprocess.Popen[bytes]"]:
+def worker(env: WorkflowEnvironment, engine: Engine, folder: Path) -> Iterator[None]:
     """A worker process that is killed without warning at the end."""
-    target = env.client.service_client.config.target_host
-    process = subprocess.Popen(
-        [sys.executable, "-m", "worker"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "AFTERSALES_TEMPORAL_ADDRESS": target,
-            "AFTERSALES_DATABASE_URL": str(engine.url),
-            "AFTERSALES_LOG_LEVEL": "warning",
-            "AFTERSALES_DATA_KEYS": RING_TEXT,
-        },
-    )
+    environment = {
+        "AFTERSALES_DATA_DIR": str(folder),
+        "AFTERSALES_TEMPORAL_ADDRESS": env.client.service_client.config.target_host,
+        "AFTERSALES_DATABASE_URL": str(engine.url),
+        "AFTERSALES_LOG_LEVEL": "warning",
+        "AFTERSALES_DATA_KEYS": RING_TEXT,
+    }
+    process = FORKING.Process(target=work, args=[environment])
+    process.start()
     try:
-        yield process
+        yield
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
 
 
+@pytest.mark.slow(30)
 async def test_killed_in_the_middle_of_every_stage(
-    server: WorkflowEnvironment, own_engine: Engine, standard: Policy
+    server: WorkflowEnvironment, own_engine: Engine, standard: Policy, tmp_path: Path
 ) -> None:
     async def now() -> datetime:
         return datetime.now(UTC)
@@ -104,7 +97,7 @@ async def test_killed_in_the_middle_of_every_stage(
         ],
     }
     for stage, events in stages.items():
-        with worker(server, own_engine):
+        with worker(server, own_engine, tmp_path):
             assert (await _patiently(desk))["stage"] == stage
             if stage == "dispatch":
                 events = [("accepted", {"engineer": await desk.engineer()})]
@@ -113,7 +106,7 @@ async def test_killed_in_the_middle_of_every_stage(
             await asyncio.sleep(random.Random(stage).uniform(0, 0.05))
         for event in sent:  # Nobody knows whether they arrived: send them again.
             await desk.handle.signal(RECORD, event)
-    with worker(server, own_engine):
+    with worker(server, own_engine, tmp_path):
         closing = await asyncio.wait_for(desk.handle.result(), 60)
 
     assert closing.outcome == "replaced"
@@ -134,7 +127,7 @@ async def test_killed_in_the_middle_of_every_stage(
 
 
 async def test_the_lateness_of_a_dead_worker_is_booked_to_the_platform(
-    server: WorkflowEnvironment, own_engine: Engine, standard: Policy
+    server: WorkflowEnvironment, own_engine: Engine, standard: Policy, tmp_path: Path
 ) -> None:
     async def now() -> datetime:
         return datetime.now(UTC)
@@ -149,7 +142,7 @@ async def test_the_lateness_of_a_dead_worker_is_booked_to_the_platform(
     in_time = (await now()).isoformat()
     await met.signals("responded", occurred_at=in_time)
     await asyncio.sleep(5)
-    with worker(server, own_engine):
+    with worker(server, own_engine, tmp_path):
         await _patiently(missed)
         state = await missed.sees(lambda state: bool(first_response(state)["breached_at"]))
         clock = first_response(state)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given as any_
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from domain.events import BaseEvent
@@ -103,6 +104,7 @@ def ends(events: list[BaseEvent], **changes: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("name", COURSES)
+@settings(max_examples=30)
 @any_(data=st.data())
 def test_any_order_ends_as_the_true_one(name: str, data: st.DataObject) -> None:
     events = told(COURSES[name])

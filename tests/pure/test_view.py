@@ -16,7 +16,7 @@ from tests.pure.journeys import Step, arrived, briefs, steps
 LATER = st.sampled_from([0, 1, 59, 3600, 86_400, 40 * 86_400]).map(lambda s: timedelta(seconds=s))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50)
 @given(start=briefs, path=steps, later=LATER)
 def test_a_kept_view_read_later_is_the_view_at_that_moment(
     start: Brief, path: list[Step], later: timedelta
@@ -42,7 +42,7 @@ def test_working_days_that_ended_take_nothing_more() -> None:
         assert depot["remaining_seconds"] == told.total_seconds()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25)
 @given(start=briefs, path=steps)
 def test_a_row_says_what_the_view_says(start: Brief, path: list[Step]) -> None:
     journey = arrived(start, path)

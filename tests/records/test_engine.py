@@ -24,6 +24,7 @@ from records.base import Record
 from records.engine import MIGRATIONS, migrate, open_engine, reading, writing
 from records.statements import insert_new
 from records.tables import NEVER, Customer, Request, Workload
+from tests.databases import all_at_once
 
 ROOT = Path(__file__).parents[2]
 HEAD = ScriptDirectory(str(MIGRATIONS)).get_current_head()
@@ -99,13 +100,14 @@ def test_whoever_waits_too_long_for_a_lock_gives_up(
 
 
 def test_a_process_waits_for_another_that_migrates_for_long(
-    postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LOCK_SECONDS", 1)
-    engine = open_engine(postgres_engine.url.render_as_string(hide_password=False))
+    engine = open_engine(empty_database)
     with ThreadPoolExecutor(1) as threads:
         with engine.begin() as migrating:
-            migrating.execute(text(f"SELECT pg_advisory_xact_lock({module._MIGRATION_LOCK})"))
+            if engine.dialect.name == "postgresql":
+                migrating.execute(text(f"SELECT pg_advisory_xact_lock({module._MIGRATION_LOCK})"))
             waiting = threads.submit(migrate, engine)
             time.sleep(1.5)
             assert not waiting.done()
@@ -152,6 +154,19 @@ def test_several_processes_may_migrate_at_once(empty_database: str) -> None:
         version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     engine.dispose()
     assert version == HEAD
+
+
+def test_many_may_make_a_new_file_at_once(tmp_path: Path) -> None:
+    for place in range(20):
+        url = f"sqlite:///{tmp_path / str(place)}"
+
+        def begins(_: int, url: str = url) -> None:
+            engine = open_engine(url)
+            with writing(engine) as session:
+                session.connection()
+            engine.dispose()
+
+        assert all_at_once(6, begins) == [None] * 6
 
 
 def test_what_an_older_version_wrote_is_brought_along(empty_database: str) -> None:

@@ -111,7 +111,7 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.slow(30)
 def test_every_scenario_ends_as_expected_and_nobody_learns_who_the_customers_are(
     installation: Installation, collector: Collector
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.installation import Installation, eventually
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.server, pytest.mark.slow(20)]
 STOPS_WITHIN = 15
 
 

@@ -28,7 +28,12 @@ async def cold(activities: Activities) -> AsyncIterator[WorkflowEnvironment]:
         dev_server_log_level="error",
     ) as env:
         await prepare(env.client)
-        async with build_worker(env.client, activities, max_cached_workflows=0):
+        worker = build_worker(env.client, activities, max_cached_workflows=0)
+        # Each step replays all: on a loaded machine longer than the two seconds that the SDK grants
+        # before it calls it a deadlock. There is no public way to grant more.
+        assert worker._workflow_worker
+        worker._workflow_worker._deadlock_timeout_seconds = 20
+        async with worker:
             yield env
 
 
