@@ -166,11 +166,18 @@ def record(engine: Engine, stream: Stream, seq: int, columns: dict[str, Any]) ->
         session.exec(attempted.values(**columns))
 
 
-def give_up(engine: Engine, stream: Stream, seq: int) -> None:
-    """Park what could not be delivered in time; the stream goes on without it."""
-    parked = _of(stream).where(col(WebhookDelivery.seq) == seq, queued)
+def give_up(engine: Engine, stream: Stream, seq: int) -> bool:
+    """Park what was tried in vain until its time was over; the stream goes on without it.
+
+    Returns:
+        Whether it was parked. What was never tried, because its subscription was busy or no worker
+        ran, stays queued.
+    """
+    tried = col(WebhookDelivery.attempts) > 0
+    parked = _of(stream).where(col(WebhookDelivery.seq) == seq, queued, tried)
     with writing(engine) as session:
-        session.exec(parked.values(state=DeliveryState.dead, next_attempt_at=None))
+        result = session.exec(parked.values(state=DeliveryState.dead, next_attempt_at=None))
+        return int(result.rowcount) > 0
 
 
 def pause_gone(engine: Engine, webhook: str) -> None:

@@ -136,7 +136,8 @@ def test_a_stream_goes_on_behind_what_was_given_up_until_it_is_replayed(engine: 
     write_down(engine, written(told))
     stream = Stream(webhook=webhook, number=told.request.number)
     first, second = rows(engine, webhook)[:2]
-    deliveries.give_up(engine, stream, first.seq)
+    deliveries.record(engine, stream, first.seq, {"attempts": 1})
+    assert deliveries.give_up(engine, stream, first.seq)
     due = next_due(engine, stream, DAY)
     assert due is not None
     assert due.seq == second.seq
@@ -148,6 +149,18 @@ def test_a_stream_goes_on_behind_what_was_given_up_until_it_is_replayed(engine: 
     (knock,) = claim(engine, NOW, 200)
     assert knock.hurried
     assert replay(engine, webhook) == 0
+
+
+def test_what_was_never_tried_is_not_given_up(engine: Engine) -> None:
+    webhook, told = subscribed(engine), story()
+    write_down(engine, written(told))
+    stream = Stream(webhook=webhook, number=told.request.number)
+    first = rows(engine, webhook)[0]
+    assert not deliveries.give_up(engine, stream, first.seq)
+    assert rows(engine, webhook)[0].state == DeliveryState.queued
+    due = next_due(engine, stream, DAY)
+    assert due is not None
+    assert due.seq == first.seq  # And nothing overtakes it.
 
 
 def test_what_was_sent_outlives_its_subscription(engine: Engine) -> None:
@@ -232,6 +245,7 @@ def test_what_was_delivered_long_ago_is_forgotten_and_the_dead_are_not(engine: E
     stream = Stream(webhook=webhook, number=told.request.number)
     delivered, dead, *others = [row.seq for row in rows(engine, webhook)]
     deliveries.record(engine, stream, delivered, {"state": DeliveryState.delivered})
+    deliveries.record(engine, stream, dead, {"attempts": 1})
     deliveries.give_up(engine, stream, dead)
     now = datetime.now(UTC)
     deliveries.tidy(engine, now)
