@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, tuple_, update
-from sqlmodel import col, select
+from sqlalchemy import ColumnElement, Engine, delete, func, tuple_, update
+from sqlmodel import Session, col, select
 
 from domain.deliveries import LAST_CHANCE, DeliveryState, Due, Stream
 from domain.outgoing import PING
 from records.engine import reading, writing
 from records.queries import BadCursor
 from records.sealing import Unsealable
-from records.tables import Webhook, WebhookDelivery
+from records.tables import NEVER, Webhook, WebhookDelivery
 from records.webhooks import secrets_of
 
 LEASE = timedelta(seconds=60)
@@ -73,19 +73,21 @@ def claim(engine: Engine, now: datetime, most: int) -> list[Knock]:
 
     Nothing of a paused subscription is claimed.
     """
-    ripe = col(WebhookDelivery.knock_at).is_(None) | (col(WebhookDelivery.knock_at) <= now)
+    knock_at = col(WebhookDelivery.knock_at)
+    ripe = queued & (knock_at.is_(None) | (knock_at <= now))
     active = select(Webhook.id).where(Webhook.state == "active")
     due = (
         select(WebhookDelivery)
-        .where(queued, ripe, col(WebhookDelivery.webhook).in_(active))
+        .where(ripe, col(WebhookDelivery.webhook).in_(active))
         .order_by(col(WebhookDelivery.created_at))
         .limit(most)
     )
     with reading(engine) as session:
-        if session.exec(due.limit(1)).first() is None:
+        if session.exec(select(WebhookDelivery.seq).where(ripe).limit(1)).first() is None:
             return []
     streams: dict[tuple[str, str], bool] = {}
     with writing(engine) as session:
+        _put_off_paused(session, ripe)
         for row in session.exec(due.with_for_update(skip_locked=True)):
             key = (row.webhook, row.number)
             streams[key] = streams.get(key, False) or row.hurried
@@ -94,6 +96,19 @@ def claim(engine: Engine, now: datetime, most: int) -> list[Knock]:
         Knock(Stream(webhook=webhook, number=number), hurried)
         for (webhook, number), hurried in streams.items()
     ]
+
+
+def _put_off_paused(session: Session, ripe: ColumnElement[bool]) -> None:
+    """Look no more, round after round, at what waits for a paused subscription.
+
+    Who resumes it has all of it knocked for, and holds the subscription meanwhile: one that is held
+    is left to the next round.
+    """
+    paused = select(Webhook.id).where(Webhook.state != "active")
+    held = session.exec(paused.with_for_update(skip_locked=True)).all()
+    if held:
+        waiting = ripe & col(WebhookDelivery.webhook).in_(held)
+        session.exec(update(WebhookDelivery).where(waiting).values(knock_at=NEVER))
 
 
 def knocked(engine: Engine, knock: Knock, now: datetime, *, heard: bool) -> None:

@@ -15,7 +15,7 @@ from records.deliveries import KNOCK_AGAIN, LEASE, claim, knocked, next_due, rep
 from records.engine import reading, writing
 from records.projection import project, write_down
 from records.queries import BadCursor
-from records.tables import Timeline, Webhook, WebhookDelivery
+from records.tables import NEVER, Timeline, Webhook, WebhookDelivery
 from records.webhooks import TooMany, change, rotate, secrets_of, subscribe, unsubscribe
 from tests.databases import all_at_once, written
 from tests.pure.builders import Story, given
@@ -120,6 +120,19 @@ def test_what_is_paused_waits_and_starts_afresh_when_resumed(engine: Engine) -> 
     due = next_due(engine, stream, DAY)
     assert due is not None
     assert due.until > datetime.now(UTC) + DAY - timedelta(minutes=1)
+
+
+def test_what_is_paused_is_looked_at_once_until_it_is_resumed(engine: Engine) -> None:
+    webhook, other = subscribed(engine), subscribed(engine)
+    change(engine, webhook, {"state": "paused"})
+    write_down(engine, written(story()))
+    assert {knock.stream.webhook for knock in claim(engine, NOW, 200)} == {other}
+    assert {row.knock_at for row in rows(engine, webhook)} == {NEVER}
+    write_down(engine, written(story()))
+    claim(engine, NOW, 200)
+    assert {row.knock_at for row in rows(engine, webhook)} == {NEVER}
+    change(engine, webhook, {"state": "active"})
+    assert len(claim(engine, NOW, 200)) == 2
 
 
 def test_patience_is_the_subscriptions_own_if_it_has_one(engine: Engine) -> None:
