@@ -4,7 +4,6 @@ A stream is what one subscription hears of one request. Its events are sent in t
 timeline, and no stream waits for another.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,8 +13,8 @@ from sqlmodel import Session, col, select
 
 from domain.deliveries import LAST_CHANCE, DeliveryState, Due, Stream
 from domain.outgoing import PING
+from records.cursors import after, place
 from records.engine import reading, writing
-from records.queries import BadCursor
 from records.sealing import Unsealable
 from records.tables import NEVER, Webhook, WebhookDelivery
 from records.webhooks import secrets_of
@@ -254,12 +253,13 @@ def deliveries(
     if number is not None:
         found = found.where(WebhookDelivery.number == number)
     if cursor is not None:
-        found = found.where(tuple_(*order) < tuple_(*_place(cursor)))
+        found = found.where(tuple_(*order) < tuple_(*place(cursor, datetime, str, int)))
     found = found.order_by(*(column.desc() for column in order)).limit(limit + 1)
     with reading(engine) as session:
         rows = list(session.exec(found))
-    shown = rows[:limit]
-    return DeliveryPage(shown, _cursor(shown[-1]) if len(rows) > limit else None)
+    shown, last = rows[:limit], rows[limit - 1] if len(rows) > limit else None
+    onward = after(last.created_at, last.number, last.seq) if last else None
+    return DeliveryPage(shown, onward)
 
 
 def delivery(engine: Engine, webhook: str, number: str, seq: int) -> WebhookDelivery | None:
@@ -296,20 +296,6 @@ def replay(
             )
         )
         return int(result.rowcount)
-
-
-def _cursor(row: WebhookDelivery) -> str:
-    place = f"{row.created_at.isoformat()} {row.number} {row.seq}"
-    return urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-
-def _place(cursor: str) -> tuple[datetime, str, int]:
-    try:
-        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        created_at, number, seq = text.split(" ")
-        return datetime.fromisoformat(created_at).astimezone(UTC), number, int(seq)
-    except (ValueError, TypeError) as error:
-        raise BadCursor("the cursor is not one that a page of this list gave") from error
 
 
 def _in(stream: Stream) -> tuple[Any, Any]:

@@ -11,10 +11,10 @@ from sqlmodel import select
 from domain.deliveries import DeliveryState, Stream
 from records import deliveries
 from records import webhooks as module
+from records.cursors import BadCursor
 from records.deliveries import KNOCK_AGAIN, LEASE, claim, knocked, next_due, replay
 from records.engine import reading, writing
 from records.projection import project, write_down
-from records.queries import BadCursor
 from records.tables import NEVER, Timeline, Webhook, WebhookDelivery
 from records.webhooks import TooMany, change, rotate, secrets_of, subscribe, unsubscribe
 from tests.databases import all_at_once, written
