@@ -281,9 +281,10 @@ class Webhooks:
 
     @activity.defn(name=GIVE_UP)
     async def give_up(self, stream: Stream, due: Due) -> Step:
-        """Park what could not be delivered in time, and say what stands next."""
-        await self._ask(deliveries.give_up, stream, due.seq)
-        log.warning("webhook_given_up", webhook=stream.webhook, number=stream.number, seq=due.seq)
+        """Park what was tried in vain until its time was over, and say what stands next."""
+        if await self._ask(deliveries.give_up, stream, due.seq):
+            about = {"webhook": stream.webhook, "number": stream.number, "seq": due.seq}
+            log.warning("webhook_given_up", **about)
         return await self.look(stream)
 
     async def _note(self, stream: Stream, parcel: Parcel, answer: Answer) -> None:

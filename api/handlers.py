@@ -11,9 +11,10 @@ from starlette.responses import Response
 from api.answers import tell
 from api.methods import methods_at
 from api.middleware import what_happened
-from api.problems import RETRY_SOON, Problem
+from api.problems import RETRY_SOON, FieldError, Problem
 from api.services import RECORDS_TROUBLE
 from api.validation import field_errors
+from records.cursors import BadCursor
 from records.sealing import Unsealable
 
 log = structlog.get_logger("api")
@@ -27,6 +28,7 @@ def register(app: FastAPI) -> None:
         Problem: _problem,
         HTTPException: _framework,
         RequestValidationError: _parameters,
+        BadCursor: _cursor,
         **dict.fromkeys(RECORDS_TROUBLE, _database),
         Unsealable: _sealed,
     }.items():
@@ -50,6 +52,12 @@ async def _parameters(request: Request, error: Any) -> Response:
     """A query parameter or header that does not fit; the first step says only which of them."""
     details = ({**each, "loc": each["loc"][1:]} for each in error.errors())
     return tell(request.scope, Problem("validation_failed", errors=field_errors(details)))
+
+
+async def _cursor(request: Request, error: Any) -> Response:
+    message = ("this is not the cursor of a page of this list", "不是本列表给出的游标")
+    problem = Problem("validation_failed", errors=[FieldError("/cursor", message)])
+    return tell(request.scope, problem)
 
 
 async def _database(request: Request, error: Any) -> Response:

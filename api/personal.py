@@ -23,7 +23,7 @@ from domain.request import ServiceRequest
 from domain.values import Line, Value
 from domain.vocabulary import Role
 from records import disclosure
-from records.queries import BadCursor, StoredForm
+from records.queries import StoredForm
 from runtime.tokens import Principal, Scope
 
 log = structlog.get_logger("api")
@@ -129,13 +129,9 @@ async def list_personal_reads(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """List who saw personal data, of one request or of any."""
-    try:
-        page = await services.records(
-            disclosure.reads, number=number or None, cursor=cursor or None, limit=limit
-        )
-    except BadCursor:
-        message = ("this is not the cursor of a page of this list", "不是本列表给出的游标")
-        raise Problem("validation_failed", errors=[FieldError("/cursor", message)]) from None
+    page = await services.records(
+        disclosure.reads, number=number or None, cursor=cursor or None, limit=limit
+    )
     items = [row.model_dump(exclude={"id"}) for row in page.items]
     return JSONResponse({"items": to_jsonable_python(items), "next": page.next}, headers=NO_STORE)
 

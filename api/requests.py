@@ -17,7 +17,7 @@ from api.access import Creator, Reader, RequestReader, not_yours
 from api.bodies import JsonBody
 from api.filters import Filters
 from api.language import Text
-from api.problems import RETRY_SOON, FieldError, Problem
+from api.problems import RETRY_SOON, Problem
 from api.services import Served, Services, now
 from api.starting import begin
 from api.validation import new_request
@@ -130,11 +130,7 @@ async def list_requests(
         raise not_yours(_NO_LIST)
     if caller.role is Role.engineer:
         wanted = wanted.model_copy(update={"held_by": caller.id})
-    try:
-        return await services.records(_page, wanted, now())
-    except queries.BadCursor:
-        message = ("this is not the cursor of a page of this list", "不是本列表给出的游标")
-        raise Problem("validation_failed", errors=[FieldError("/cursor", message)]) from None
+    return await services.records(_page, wanted, now())
 
 
 def _page(engine: Engine, wanted: Wanted, moment: datetime) -> Response:

@@ -29,7 +29,6 @@ from domain.numbering import is_request_number
 from domain.values import Name
 from domain.vocabulary import Role
 from records import deliveries, webhooks
-from records.queries import BadCursor
 from records.tables import Webhook
 from runtime.tokens import Principal, Scope
 
@@ -148,11 +147,7 @@ async def list_deliveries(
 ) -> Response:
     """List what was sent to a subscription, what waits, and what was given up."""
     await _found(services, caller, id)
-    try:
-        page = await services.records(deliveries.deliveries, id, **wanted.model_dump())
-    except BadCursor:
-        message = ("this is not the cursor of a page of this list", "不是本列表给出的游标")
-        raise Problem("validation_failed", errors=[FieldError("/cursor", message)]) from None
+    page = await services.records(deliveries.deliveries, id, **wanted.model_dump())
     items = [ShownDelivery.of(row) for row in page.items]
     return _answer(shown.ShownDeliveries(items=items, next=page.next))
 

@@ -18,8 +18,8 @@ from bench.databases import BACKENDS, database
 from bench.requests import ENGINEERS, STATIONS
 from bench.seeding import seed
 from bench.serving import Api, serving
+from records.cursors import after
 from records.engine import open_engine, reading
-from records.queries import cursor_after
 from records.tables import Request
 from runtime.settings import Settings
 
@@ -109,7 +109,7 @@ def asked(url: str, now: datetime, times: int) -> Iterator[tuple[str, list[float
 def _places(url: str, now: datetime) -> dict[str, str]:
     """What the questions name: moments near the present one, and a place far down the list."""
     order = (col(Request.turn), col(Request.next_due), col(Request.number))
-    in_order = select(Request.number, Request.turn, Request.next_due).order_by(*order)
+    in_order = select(Request.turn, Request.next_due, Request.number).order_by(*order)
     engine = open_engine(url)
     with reading(engine) as session:
         count = session.exec(select(func.count()).select_from(Request)).one()
@@ -119,7 +119,7 @@ def _places(url: str, now: datetime) -> dict[str, str]:
         "soon": f"{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
         "month": f"CR{now - timedelta(days=60):%Y%m}",
         "yesterday": f"{now - timedelta(days=1):%Y-%m-%d}",
-        "cursor": cursor_after(*far_down),
+        "cursor": after(*far_down),
     }
 
 

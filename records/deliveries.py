@@ -4,20 +4,19 @@ A stream is what one subscription hears of one request. Its events are sent in t
 timeline, and no stream waits for another.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, tuple_, update
-from sqlmodel import col, select
+from sqlalchemy import ColumnElement, Engine, delete, func, tuple_, update
+from sqlmodel import Session, col, select
 
 from domain.deliveries import LAST_CHANCE, DeliveryState, Due, Stream
 from domain.outgoing import PING
+from records.cursors import after, place
 from records.engine import reading, writing
-from records.queries import BadCursor
 from records.sealing import Unsealable
-from records.tables import Webhook, WebhookDelivery
+from records.tables import NEVER, Webhook, WebhookDelivery
 from records.webhooks import secrets_of
 
 LEASE = timedelta(seconds=60)
@@ -73,19 +72,21 @@ def claim(engine: Engine, now: datetime, most: int) -> list[Knock]:
 
     Nothing of a paused subscription is claimed.
     """
-    ripe = col(WebhookDelivery.knock_at).is_(None) | (col(WebhookDelivery.knock_at) <= now)
+    knock_at = col(WebhookDelivery.knock_at)
+    ripe = queued & (knock_at.is_(None) | (knock_at <= now))
     active = select(Webhook.id).where(Webhook.state == "active")
     due = (
         select(WebhookDelivery)
-        .where(queued, ripe, col(WebhookDelivery.webhook).in_(active))
+        .where(ripe, col(WebhookDelivery.webhook).in_(active))
         .order_by(col(WebhookDelivery.created_at))
         .limit(most)
     )
     with reading(engine) as session:
-        if session.exec(due.limit(1)).first() is None:
+        if session.exec(select(WebhookDelivery.seq).where(ripe).limit(1)).first() is None:
             return []
     streams: dict[tuple[str, str], bool] = {}
     with writing(engine) as session:
+        _put_off_paused(session, ripe)
         for row in session.exec(due.with_for_update(skip_locked=True)):
             key = (row.webhook, row.number)
             streams[key] = streams.get(key, False) or row.hurried
@@ -94,6 +95,19 @@ def claim(engine: Engine, now: datetime, most: int) -> list[Knock]:
         Knock(Stream(webhook=webhook, number=number), hurried)
         for (webhook, number), hurried in streams.items()
     ]
+
+
+def _put_off_paused(session: Session, ripe: ColumnElement[bool]) -> None:
+    """Look no more, round after round, at what waits for a paused subscription.
+
+    Who resumes it has all of it knocked for, and holds the subscription meanwhile: one that is held
+    is left to the next round.
+    """
+    paused = select(Webhook.id).where(Webhook.state != "active")
+    held = session.exec(paused.with_for_update(skip_locked=True)).all()
+    if held:
+        waiting = ripe & col(WebhookDelivery.webhook).in_(held)
+        session.exec(update(WebhookDelivery).where(waiting).values(knock_at=NEVER))
 
 
 def knocked(engine: Engine, knock: Knock, now: datetime, *, heard: bool) -> None:
@@ -166,11 +180,18 @@ def record(engine: Engine, stream: Stream, seq: int, columns: dict[str, Any]) ->
         session.exec(attempted.values(**columns))
 
 
-def give_up(engine: Engine, stream: Stream, seq: int) -> None:
-    """Park what could not be delivered in time; the stream goes on without it."""
-    parked = _of(stream).where(col(WebhookDelivery.seq) == seq, queued)
+def give_up(engine: Engine, stream: Stream, seq: int) -> bool:
+    """Park what was tried in vain until its time was over; the stream goes on without it.
+
+    Returns:
+        Whether it was parked. What was never tried, because its subscription was busy or no worker
+        ran, stays queued.
+    """
+    tried = col(WebhookDelivery.attempts) > 0
+    parked = _of(stream).where(col(WebhookDelivery.seq) == seq, queued, tried)
     with writing(engine) as session:
-        session.exec(parked.values(state=DeliveryState.dead, next_attempt_at=None))
+        result = session.exec(parked.values(state=DeliveryState.dead, next_attempt_at=None))
+        return int(result.rowcount) > 0
 
 
 def pause_gone(engine: Engine, webhook: str) -> None:
@@ -232,12 +253,13 @@ def deliveries(
     if number is not None:
         found = found.where(WebhookDelivery.number == number)
     if cursor is not None:
-        found = found.where(tuple_(*order) < tuple_(*_place(cursor)))
+        found = found.where(tuple_(*order) < tuple_(*place(cursor, datetime, str, int)))
     found = found.order_by(*(column.desc() for column in order)).limit(limit + 1)
     with reading(engine) as session:
         rows = list(session.exec(found))
-    shown = rows[:limit]
-    return DeliveryPage(shown, _cursor(shown[-1]) if len(rows) > limit else None)
+    shown, last = rows[:limit], rows[limit - 1] if len(rows) > limit else None
+    onward = after(last.created_at, last.number, last.seq) if last else None
+    return DeliveryPage(shown, onward)
 
 
 def delivery(engine: Engine, webhook: str, number: str, seq: int) -> WebhookDelivery | None:
@@ -274,20 +296,6 @@ def replay(
             )
         )
         return int(result.rowcount)
-
-
-def _cursor(row: WebhookDelivery) -> str:
-    place = f"{row.created_at.isoformat()} {row.number} {row.seq}"
-    return urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-
-def _place(cursor: str) -> tuple[datetime, str, int]:
-    try:
-        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        created_at, number, seq = text.split(" ")
-        return datetime.fromisoformat(created_at).astimezone(UTC), number, int(seq)
-    except (ValueError, TypeError) as error:
-        raise BadCursor("the cursor is not one that a page of this list gave") from error
 
 
 def _in(stream: Stream) -> tuple[Any, Any]:

@@ -8,9 +8,10 @@ from sqlmodel import Session, col, select
 
 from domain.intake import Customer as Person
 from domain.request import ServiceRequest
+from records.cursors import after, place
 from records.engine import reading, ring_of, writing
 from records.personal import as_given, phone_index
-from records.queries import BadCursor, StoredForm, forms_in
+from records.queries import StoredForm, forms_in
 from records.tables import Customer, Intake, PersonalRead, Request
 
 MOST_FOUND = 100
@@ -83,12 +84,12 @@ def reads(
     if number is not None:
         wanted = wanted.where(PersonalRead.number == number)
     if cursor is not None:
-        if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 10):
-            raise BadCursor("the cursor is not one that a page of this list gave")
-        wanted = wanted.where(col(PersonalRead.id) < int(cursor))
+        (last_id,) = place(cursor, int)
+        wanted = wanted.where(col(PersonalRead.id) < last_id)
     with reading(engine) as session:
         rows = list(session.exec(wanted))
-    return ReadPage(rows[:limit], str(rows[limit - 1].id) if len(rows) > limit else None)
+    shown, last = rows[:limit], rows[limit - 1] if len(rows) > limit else None
+    return ReadPage(shown, after(last.id) if last and last.id is not None else None)
 
 
 def _write_down(

@@ -1,17 +1,15 @@
 """The task inbox: what people owe, as the projection keeps it."""
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Engine, tuple_
 from sqlmodel import col, select
 
 from domain.todo import StoredTask
 from domain.vocabulary import Role, TaskKind
+from records.cursors import after, place
 from records.engine import reading
-from records.queries import BadCursor
 from records.tables import NEVER, Task
 
 
@@ -63,13 +61,13 @@ def list_tasks(
     if due_before is not None:
         wanted = wanted.where(Task.due_at < due_before)
     if cursor is not None:
-        wanted = wanted.where(tuple_(*order) > tuple_(*_place(cursor)))
+        wanted = wanted.where(tuple_(*order) > tuple_(*place(cursor, datetime, str)))
     with reading(engine) as session:
         rows = session.exec(wanted).all()
         shown = rows[:limit]
         return TaskPage(
             items=[_stored(row) for row in shown],
-            next=_cursor(shown[-1]) if len(rows) > limit else None,
+            next=after(shown[-1].due_at, shown[-1].id) if len(rows) > limit else None,
         )
 
 
@@ -78,16 +76,3 @@ def _stored(row: Task) -> StoredTask:
     who = row.assignee_role and {"role": row.assignee_role, "id": row.assignee}
     due_at = None if row.due_at == NEVER else row.due_at
     return StoredTask.model_validate({**content, "assignee": who or None, "due_at": due_at})
-
-
-def _cursor(row: Task) -> str:
-    place = json.dumps([row.due_at.isoformat(), row.id])
-    return urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-
-def _place(cursor: str) -> tuple[datetime, str]:
-    try:
-        due_at, id = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return datetime.fromisoformat(due_at).astimezone(UTC), str(id)
-    except (ValueError, TypeError) as error:
-        raise BadCursor("the cursor is not one that a page of this list gave") from error

@@ -9,9 +9,10 @@ from sqlmodel import col, select
 
 from domain.request import ServiceRequest
 from domain.vocabulary import Role
+from records.cursors import after, place
 from records.engine import reading, writing
 from records.master_data import Engineer
-from records.queries import BadCursor, stored
+from records.queries import stored
 from records.statements import insert_new
 from records.tables import Clock, Notification, NotificationAttempt, Request
 
@@ -212,18 +213,11 @@ def list_notifications(
     if channel is not None:
         wanted = wanted.where(col(Notification.channel).in_(_SPELLINGS.get(channel, (channel,))))
     if cursor is not None:
-        moment, _, id_ = cursor.partition("~")
-        try:
-            place = datetime.fromisoformat(moment), id_
-        except ValueError:
-            raise BadCursor("the cursor is not one that a page of this list gave") from None
-        if place[0].tzinfo is None or not id_ or not id_.isprintable():
-            raise BadCursor("the cursor is not one that a page of this list gave")
-        wanted = wanted.where(tuple_(*order) < tuple_(*place))
+        wanted = wanted.where(tuple_(*order) < tuple_(*place(cursor, datetime, str)))
     with reading(engine) as session:
         rows = session.exec(wanted).all()
     shown, last = rows[:limit], rows[limit - 1] if len(rows) > limit else None
-    onward = f"{last.created_at.isoformat()}~{last.id}".replace("+00:00", "Z") if last else None
+    onward = after(last.created_at, last.id) if last else None
     return Sendings(_with_tries(engine, shown), onward)
 
 

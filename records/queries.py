@@ -1,10 +1,8 @@
 """What the records are asked: one request, the list by next due, timeline and forms."""
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Engine, func, tuple_
@@ -15,6 +13,7 @@ from domain.intake import Customer
 from domain.numbering import Prefix
 from domain.request import ServiceRequest
 from records import shown
+from records.cursors import after, place
 from records.engine import reading
 from records.personal import as_given, key_for, open_form
 from records.sealing import DataKey
@@ -40,10 +39,6 @@ class Conditions(TypedDict, total=False):
     clock_state: str | None
     breached: str | None
     due_before: datetime | None
-
-
-class BadCursor(ValueError):
-    """A cursor that did not come from a page of ours."""
 
 
 @dataclass(frozen=True)
@@ -117,18 +112,18 @@ def list_requests(
     order = (col(Request.turn), col(Request.next_due), col(Request.number))
     with reading(engine) as session:
         met = _met(session, conditions)
-        matching = select(Request.number, Request.turn, Request.next_due).where(*met)
+        matching = select(Request.turn, Request.next_due, Request.number).where(*met)
         wanted = matching.order_by(*order).limit(limit + 1)
         if cursor is not None:
-            wanted = wanted.where(tuple_(*order) > tuple_(*_place(cursor)))
+            wanted = wanted.where(tuple_(*order) > tuple_(*place(cursor, int, datetime, str)))
         found = session.exec(wanted).all()
-        numbers = [number for number, *_ in found[:limit]]
+        numbers = [number for *_, number in found[:limit]]
         some = select(Request.number).where(*met).limit(MOST_COUNTED)
         counted = select(func.count()).select_from(some.subquery())
         items, missing = shown.documents(session, numbers, now)
         return Page(
             items=items,
-            next=cursor_after(*found[limit - 1]) if len(found) > limit else None,
+            next=after(*found[limit - 1]) if len(found) > limit else None,
             total=session.exec(counted).one(),
             missing=missing,
         )
@@ -215,24 +210,6 @@ def customer(engine: Engine, number: str) -> Customer | None:
     """
     with reading(engine) as session:
         return as_given(session, number)
-
-
-# --- cursors --------------------------------------------------------------------------------------
-
-
-def cursor_after(number: str, turn: int, next_due: datetime) -> str:
-    """The cursor of what follows this place in the list."""
-    place = json.dumps([turn, next_due.isoformat(), number])
-    return urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-
-def _place(cursor: str) -> tuple[int, datetime, str]:
-    try:
-        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        turn, next_due, number = json.loads(text)
-        return int(turn), datetime.fromisoformat(next_due).astimezone(UTC), str(number)
-    except (ValueError, TypeError) as error:
-        raise BadCursor("the cursor is not one that a page of this list gave") from error
 
 
 # --- conditions -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, RetryState, is_cancelled_exception
 from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
@@ -98,7 +98,8 @@ class WebhookStreamWorkflow:
             step: Step = await sending
             return step.next
         except ActivityError as error:
-            if is_cancelled_exception(error):
+            # An attempt that fails although it was cancelled says so only by its retry state.
+            if is_cancelled_exception(error) or error.retry_state is RetryState.CANCEL_REQUESTED:
                 return None  # Somebody is in a hurry: look again what stands next.
             return await self._step(GIVE_UP, due)
 

@@ -10,6 +10,7 @@ from pydantic_core import to_jsonable_python
 from api.reading import entity_tag
 from domain import shown as models
 from domain.view import view
+from records.cursors import after
 from tests.api.caller import Caller, at, event
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("worker")]
@@ -113,6 +114,8 @@ async def test_long_answers_are_made_beside_the_loop_that_serves_others(
         ("limit", "many"),
         ("cursor", "not-a-cursor"),
         ("cursor", "W10"),
+        ("cursor", after(1, "0001-01-01T00:00:00+14:00", "CR20240520-001")),
+        ("cursor", after(2**63, "2026-05-20T01:00:00Z", "CR20240520-001")),
         ("stage", "nowhere"),
         ("urgency", "13812345678"),
         ("clock_state", "late"),

@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 
 from domain.todo import StoredTask
 from domain.vocabulary import Role, TaskKind
+from records.cursors import BadCursor
 from records.inbox import list_tasks, task
 from records.projection import write_down
-from records.queries import BadCursor
 from tests.databases import written
 from tests.pure.builders import START, Story, at, given
 

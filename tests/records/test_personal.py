@@ -21,12 +21,13 @@ from domain.intake import NewRequest
 from domain.policy import Policy
 from domain.tasks import Search
 from domain.view import view
+from records.cursors import BadCursor
 from records.disclosure import Reader, find, reads, show_customer, show_forms
 from records.engine import migrate, open_engine, reading, writing
 from records.intake import KeyReused, Taken, masked, take_in
 from records.personal import NoCustomer, Rekeyed, StillOpen, erase, place_of, rekey
 from records.projection import restore, write_down
-from records.queries import BadCursor, customer, form, list_requests, stored, timeline
+from records.queries import customer, form, list_requests, stored, timeline
 from records.sealing import KeyRing, Unsealable
 from records.seed import seed
 from records.tables import Archive, Customer, Form, Intake, Request

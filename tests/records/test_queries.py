@@ -10,9 +10,10 @@ from sqlmodel import update
 
 from domain.tasks import WriteDown
 from domain.view import view
+from records.cursors import BadCursor
 from records.engine import writing
 from records.projection import write_down
-from records.queries import BadCursor, form, forms, list_requests, stored, timeline
+from records.queries import form, forms, list_requests, stored, timeline
 from records.shown import make
 from records.tables import Shown
 from tests.databases import written

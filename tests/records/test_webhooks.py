@@ -11,12 +11,12 @@ from sqlmodel import select
 from domain.deliveries import DeliveryState, Stream
 from records import deliveries
 from records import webhooks as module
+from records.cursors import BadCursor
 from records.deliveries import KNOCK_AGAIN, LEASE, claim, knocked, next_due, replay
 from records.engine import open_engine, reading, writing
 from records.projection import project, write_down
-from records.queries import BadCursor
 from records.sealing import KeyRing
-from records.tables import Timeline, Webhook, WebhookDelivery
+from records.tables import NEVER, Timeline, Webhook, WebhookDelivery
 from records.webhooks import TooMany, change, rekey, rotate, secrets_of, subscribe, unsubscribe
 from tests.databases import RING_TEXT, all_at_once, written
 from tests.pure.builders import START, Story, given
@@ -123,6 +123,19 @@ def test_what_is_paused_waits_and_starts_afresh_when_resumed(engine: Engine) -> 
     assert due.until > datetime.now(UTC) + DAY - timedelta(minutes=1)
 
 
+def test_what_is_paused_is_looked_at_once_until_it_is_resumed(engine: Engine) -> None:
+    webhook, other = subscribed(engine), subscribed(engine)
+    change(engine, webhook, {"state": "paused"})
+    write_down(engine, written(story()))
+    assert {knock.stream.webhook for knock in claim(engine, NOW, 200)} == {other}
+    assert {row.knock_at for row in rows(engine, webhook)} == {NEVER}
+    write_down(engine, written(story()))
+    claim(engine, NOW, 200)
+    assert {row.knock_at for row in rows(engine, webhook)} == {NEVER}
+    change(engine, webhook, {"state": "active"})
+    assert len(claim(engine, NOW, 200)) == 2
+
+
 def test_patience_is_the_subscriptions_own_if_it_has_one(engine: Engine) -> None:
     told, lasting = story(), timedelta(days=7)
     webhook = subscribed(engine, give_up=lasting)
@@ -137,7 +150,8 @@ def test_a_stream_goes_on_behind_what_was_given_up_until_it_is_replayed(engine: 
     write_down(engine, written(told))
     stream = Stream(webhook=webhook, number=told.request.number)
     first, second = rows(engine, webhook)[:2]
-    deliveries.give_up(engine, stream, first.seq)
+    deliveries.record(engine, stream, first.seq, {"attempts": 1})
+    assert deliveries.give_up(engine, stream, first.seq)
     due = next_due(engine, stream, DAY)
     assert due is not None
     assert due.seq == second.seq
@@ -149,6 +163,18 @@ def test_a_stream_goes_on_behind_what_was_given_up_until_it_is_replayed(engine: 
     (knock,) = claim(engine, NOW, 200)
     assert knock.hurried
     assert replay(engine, webhook) == 0
+
+
+def test_what_was_never_tried_is_not_given_up(engine: Engine) -> None:
+    webhook, told = subscribed(engine), story()
+    write_down(engine, written(told))
+    stream = Stream(webhook=webhook, number=told.request.number)
+    first = rows(engine, webhook)[0]
+    assert not deliveries.give_up(engine, stream, first.seq)
+    assert rows(engine, webhook)[0].state == DeliveryState.queued
+    due = next_due(engine, stream, DAY)
+    assert due is not None
+    assert due.seq == first.seq  # And nothing overtakes it.
 
 
 def test_what_was_sent_outlives_its_subscription(engine: Engine) -> None:
@@ -247,6 +273,7 @@ def test_what_was_delivered_long_ago_is_forgotten_and_the_dead_are_not(engine: E
     stream = Stream(webhook=webhook, number=told.request.number)
     delivered, dead, *others = [row.seq for row in rows(engine, webhook)]
     deliveries.record(engine, stream, delivered, {"state": DeliveryState.delivered})
+    deliveries.record(engine, stream, dead, {"attempts": 1})
     deliveries.give_up(engine, stream, dead)
     now = datetime.now(UTC)
     deliveries.tidy(engine, now)

@@ -27,7 +27,7 @@ from records.tables import Webhook, WebhookDelivery
 from records.webhooks import change, rotate, subscribe, unsubscribe, webhook
 from tests.databases import RING, written
 from tests.pure.builders import given
-from tests.receiver import Call, Receiver, hangs, listening, says, writes
+from tests.receiver import Answering, Call, Receiver, hangs, listening, says, writes
 from tests.workflow.replay import replay
 from worker import build_webhook_worker
 from workflows.knock import knock
@@ -301,15 +301,21 @@ async def test_a_new_address_is_tried_at_once(house: House) -> None:
         assert len(other.calls) == 1
 
 
+def slowly(status: int) -> Answering:
+    """An answer that takes a second."""
+
+    async def answer(writer: asyncio.StreamWriter, call: Call) -> None:
+        await asyncio.sleep(1)
+        await says(status)(writer, call)
+
+    return answer
+
+
 async def test_hurry_waits_for_the_attempt_under_way(
     live: WorkflowEnvironment, own_engine: Engine
 ) -> None:
-    async def slowly(writer: asyncio.StreamWriter, call: Call) -> None:
-        await asyncio.sleep(1)
-        await says(200)(writer, call)
-
     house = House(live, own_engine)
-    async with listening(Receiver(answers=[slowly])) as receiver, working(house):
+    async with listening(Receiver(answers=[slowly(200)])) as receiver, working(house):
         webhook, _ = await house.subscribes(receiver)
         number = await house.takes_in()
         await receiver.hears(1)
@@ -318,6 +324,23 @@ async def test_hurry_waits_for_the_attempt_under_way(
         await house.ends(webhook, number)
         # Neither sent twice nor overtaken.
         assert receiver.seqs == [row.seq for row in house.rows(webhook)]
+        assert "moved" in receiver.calls[1].target
+
+
+async def test_hurry_while_an_attempt_fails_gives_nothing_up(
+    live: WorkflowEnvironment, own_engine: Engine
+) -> None:
+    house = House(live, own_engine)
+    async with listening(Receiver(answers=[slowly(500)])) as receiver, working(house):
+        webhook, _ = await house.subscribes(receiver)
+        number = await house.takes_in()
+        await receiver.hears(1)
+        change(house.engine, webhook, {"url": receiver.url + "&moved=1"})
+        house.dispatcher.wake()
+        await house.ends(webhook, number)
+        rows = house.rows(webhook)
+        assert {row.state for row in rows} == {"delivered"}
+        assert receiver.seqs == [rows[0].seq, *(row.seq for row in rows)]
         assert "moved" in receiver.calls[1].target
 
 
