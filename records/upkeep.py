@@ -20,11 +20,13 @@ from domain.request import ServiceRequest
 from records.base import Record
 from records.engine import reading, writing
 from records.projection import effects_of, restore
-from records.tables import Archive, Intake, Request, Upkeep
+from records.tables import Archive, Intake, Request, Shown, Upkeep
 
 TIMELINE = "timeline"
 _NOT_COMPARED = {"written_at"}
 _NOT_PROJECTED = {Intake.__tablename__, Archive.__tablename__}
+_MADE_ANEW = {Shown.__tablename__}
+"""What another version of the code made counts for nothing, and is no difference either."""
 _BY_NUMBER_ALONE = {"workload"}
 
 
@@ -125,7 +127,7 @@ def _rows(session: Session, number: str) -> dict[str, dict[Any, dict[str, Any]]]
 
 def _about(table: Table) -> str | None:
     """The column by which a row of this table belongs to a request; None: it does not."""
-    if table.name in _NOT_PROJECTED:
+    if table.name in _NOT_PROJECTED | _MADE_ANEW:
         return None
     if table.name == Request.__tablename__ or table.name in _BY_NUMBER_ALONE:
         return "number"
