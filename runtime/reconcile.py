@@ -100,6 +100,7 @@ class Reconciler:
         thorough: compare the timeline word for word, which replays every history; otherwise only
             whether a line is missing.
         tell: called with everything found, as it is found.
+        checked: called after each request.
     """
 
     def __init__(
@@ -110,9 +111,10 @@ class Reconciler:
         repair: bool,
         thorough: bool = False,
         tell: Callable[[Found], None],
+        checked: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._engine, self._tell = client, engine, tell
-        self._repair, self._thorough = repair, thorough
+        self._repair, self._thorough, self._checked = repair, thorough, checked
 
     async def one(self, number: str) -> Reconciled:
         """Compare one request.
@@ -160,7 +162,9 @@ class Reconciler:
 
         async def one(number: str) -> list[Found]:
             async with free:
-                return await self._check(number)
+                found = await self._check(number)
+                self._checked()
+                return found
 
         try:
             # A group, so that nothing goes on repairing after the run was given up.

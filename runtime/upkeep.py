@@ -52,16 +52,25 @@ class UpkeepActivities:
         Raises:
             Unreachable: no worker answers for the requests; it is tried again.
         """
-        reconciler = Reconciler(self._client, self._engine, repair=task.repair, tell=report)
-        after, before = None, None
+        stood = Reconciled()
+        after = ""
         if details := activity.info().heartbeat_details:
-            after, before = str(details[0]) or None, Reconciled.model_validate(details[1])
+            after, stood = str(details[0]), Reconciled.model_validate(details[1])
 
-        def heartbeat(number: str, so_far: Reconciled) -> None:
-            activity.heartbeat(number, so_far.model_dump())
+        def heartbeat() -> None:
+            # A page of repairs takes long: it lives, and another attempt begins that page again.
+            activity.heartbeat(after, stood.model_dump())
 
+        def progress(number: str, so_far: Reconciled) -> None:
+            nonlocal after, stood
+            after, stood = number, so_far
+            heartbeat()
+
+        reconciler = Reconciler(
+            self._client, self._engine, repair=task.repair, tell=report, checked=heartbeat
+        )
         return await reconcile_all(
-            reconciler, self._engine, after=after, before=before, progress=heartbeat
+            reconciler, self._engine, after=after or None, before=stood, progress=progress
         )
 
 
