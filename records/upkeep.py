@@ -20,7 +20,7 @@ from domain.request import ServiceRequest
 from records.base import Record
 from records.engine import reading, writing
 from records.projection import effects_of, restore
-from records.tables import Archive, Intake, Request, Shown, Upkeep
+from records.tables import OPEN, Archive, Intake, Request, Shown, Upkeep
 
 TIMELINE = "timeline"
 _NOT_COMPARED = {"written_at"}
@@ -71,13 +71,25 @@ def repair(engine: Engine, request: ServiceRequest, effects: Iterable[Effect] | 
         restore(session, request, effects)
 
 
-def page(engine: Engine, *, after: str | None, since: datetime | None, limit: int) -> list[str]:
-    """Some requests of the records by number: those taken in or written down since a moment."""
+def page(
+    engine: Engine,
+    *,
+    after: str | None,
+    since: datetime | None,
+    limit: int,
+    and_open: bool = False,
+) -> list[str]:
+    """Some requests of the records by number: those taken in or written down since a moment.
+
+    Args:
+        and_open: also those that are open, whenever they moved.
+    """
     wanted = rows_of(Request.number).order_by(col(Request.number)).limit(limit)
     if after is not None:
         wanted = wanted.where(Request.number > after)
     if since is not None:
-        wanted = wanted.where((Request.written_at >= since) | (Request.received_at >= since))
+        moved = (col(Request.written_at) >= since) | (col(Request.received_at) >= since)
+        wanted = wanted.where(moved | OPEN if and_open else moved)
     with reading(engine) as session:
         return list(session.exec(wanted))
 

@@ -1,5 +1,6 @@
 """The house's own upkeep in the worker process: its queue, its activity and its schedule."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from runtime.reconcile import Reconciler, reconcile_all, report
+from runtime.reconcile import Reconciler, reconcile_all, report, still_to_compare
 from runtime.settings import Settings
 from workflows.reconcile import (
     RECONCILE,
@@ -47,7 +48,9 @@ class UpkeepActivities:
 
     @activity.defn(name=RECONCILE)
     async def reconcile(self, task: Reconciling) -> Reconciled:
-        """Compare every request with its records; an attempt goes on where the last one stopped.
+        """Compare requests with their records; an attempt goes on where the last one stopped.
+
+        Those that are open, and those that closed since the last time; every one once a week.
 
         Raises:
             Unreachable: no worker answers for the requests; it is tried again.
@@ -69,8 +72,15 @@ class UpkeepActivities:
         reconciler = Reconciler(
             self._client, self._engine, repair=task.repair, tell=report, checked=heartbeat
         )
+        began = activity.info().scheduled_time  # The same for every attempt.
         return await reconcile_all(
-            reconciler, self._engine, after=after or None, before=stood, progress=progress
+            reconciler,
+            self._engine,
+            began=began,
+            since=await asyncio.to_thread(still_to_compare, self._engine, began),
+            after=after or None,
+            before=stood,
+            progress=progress,
         )
 
 
