@@ -27,7 +27,7 @@ from activities.messages import MESSAGES, Templates
 from activities.obsolete import is_obsolete
 from activities.providers.port import Address, Message, NotSent
 from domain.policy import QuietHours
-from domain.vocabulary import Role
+from domain.vocabulary import Role, SendingState
 from records import outbox, queries
 from records.outbox import Recipient, Try, Verdict
 from records.tables import Notification
@@ -312,7 +312,7 @@ class Courier:
                 log.warning("message_failed", id=parcel.ids[0], provider=name, error=failure.reason)
                 continue
             tries.append(Try(at, name, "sent", None, round((monotonic() - began) * 1000)))
-            sent = Verdict("sent", "sent", provider_id=provider_id, digest=parcel.digest)
+            sent = Verdict(SendingState.sent, "sent", provider_id=provider_id, digest=parcel.digest)
             await self._settle(parcel, sent, tries)
             return
         verdict = self._not_delivered(parcel.first, tries, rests, retry_after)
@@ -322,11 +322,11 @@ class Courier:
         """What becomes of a message that is not to be sent now; None: it is."""
         moment = _moment_of(row)
         if (moment and moment <= self._now()) or is_obsolete(self._engine, row):
-            return Verdict("dropped", "obsolete", counts=False)
+            return Verdict(SendingState.dropped, "obsolete", counts=False)
         kind = MESSAGES.get(row.message)
         if self._quiet and kind and kind.waits and row.to_role == Role.customer:
             until = self._quiet.end(self._now(), self._zone)
-            return Verdict("queued", not_before=until, counts=False) if until else None
+            return Verdict(SendingState.queued, not_before=until, counts=False) if until else None
         return None
 
     def _message(self, parcel: _Parcel, kind: Address | None) -> Message:
@@ -401,7 +401,7 @@ class Courier:
         postponed = bool(rests) and not tries and waited < PATIENCE
         if not rests and all(one.outcome == "refused" for one in tries):
             outcome = "refused" if tries else "unaddressed"
-            return Verdict("failed", outcome, counts=bool(tries))
+            return Verdict(SendingState.failed, outcome, counts=bool(tries))
         left = BACK_OFF[row.attempts :]
         if postponed:
             again: datetime | None = min(rests)
@@ -409,13 +409,13 @@ class Courier:
             again = now + max(left[0], retry_after) if left else None
         moment = _moment_of(row)
         if again is None or (moment and again >= moment):
-            return Verdict("failed", "failed", counts=not postponed)
-        return Verdict("queued", not_before=again, counts=not postponed)
+            return Verdict(SendingState.failed, "failed", counts=not postponed)
+        return Verdict(SendingState.queued, not_before=again, counts=not postponed)
 
     async def _settle(self, parcel: _Parcel, verdict: Verdict, tries: Sequence[Try] = ()) -> None:
         now = self._now()
         further: list[Notification] = []
-        if verdict.state == "failed":
+        if verdict.state is SendingState.failed:
             further = [told for row in parcel.rows for told in _told_of(row, tries, now)]
         await asyncio.to_thread(
             outbox.settle,

@@ -35,6 +35,11 @@ async def get_readiness(services: Served) -> Response:
     return JSONResponse({"status": "ready", "checks": checks})
 
 
+async def database_answers(services: Services) -> bool:
+    """Whether the database answers in time."""
+    return await _holds(_database, services)
+
+
 async def _database(services: Services) -> bool:
     await services.records(_select_one)
     return True

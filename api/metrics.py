@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 
+import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from prometheus_client import (
@@ -29,6 +30,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from temporalio.service import RPCError
 
+from api.health import database_answers
+from api.middleware import what_happened
 from api.problems import Problem
 from api.services import Served, Services, now
 from records.figures import LATENESS, Figures, figures
@@ -36,6 +39,8 @@ from runtime.settings import metrics_are_open
 from runtime.temporal import Backlog, backlog, worker_is_polling
 from runtime.version import version
 from workflows.reconcile import RECONCILE
+
+log = structlog.get_logger("api")
 
 router = APIRouter()
 
@@ -82,6 +87,8 @@ class HouseCollector(Collector):
     def __init__(self) -> None:
         self._looked: float | None = None
         self._figures: Figures | None = None
+        self._counted: float | None = None
+        self._counting: asyncio.Task[tuple[Figures, float]] | None = None
         self._backlog: dict[str, Backlog] = {}
         self._up: dict[str, bool] = {}
 
@@ -91,12 +98,12 @@ class HouseCollector(Collector):
 
     async def look(self, services: Services) -> None:
         """Look at the records and at Temporal; what does not answer is missing, and told so."""
-        self._figures, self._backlog, polling = None, {}, False
-        try:
-            async with asyncio.timeout(PATIENCE):
-                self._figures = await services.records(figures)
-        except Exception:  # noqa: S110 - whatever it was, `aftersales_part_up` tells
-            pass
+        self._backlog, polling = {}, False
+        database = await database_answers(services)
+        if database:
+            await self._count(services)
+        else:
+            self._figures = self._counted = None
         try:
             async with asyncio.timeout(PATIENCE):
                 self._backlog = await backlog(services.client)
@@ -104,11 +111,24 @@ class HouseCollector(Collector):
         except (RPCError, RuntimeError, TimeoutError):
             pass
         self._up = {
-            "database": self._figures is not None,
+            "database": database,
             "temporal": bool(self._backlog),
             "worker": polling,
         }
         self._looked = time.monotonic()
+
+    async def _count(self, services: Services) -> None:
+        """Count anew; a count that takes long goes on, and until it ends the last one stands."""
+        if self._counting is None:
+            self._counting = asyncio.create_task(_counted(services))
+        await asyncio.wait([self._counting], timeout=PATIENCE)
+        if not self._counting.done():
+            return
+        counted, self._counting = self._counting, None
+        if (error := counted.exception()) is None:
+            self._figures, self._counted = counted.result()
+        else:
+            log.warning("figures_failed", **what_happened(error))
 
     def collect(self) -> Iterator[Metric]:
         """Every family, also those that nothing is known of now."""
@@ -123,11 +143,23 @@ class HouseCollector(Collector):
         for part, is_up in self._up.items():
             up.add_metric([part], is_up)
         yield up
+        age = GaugeMetricFamily(
+            "aftersales_figures_age_seconds", "Since the figures of the records were counted."
+        )
+        if self._counted is not None:
+            age.add_metric([], time.monotonic() - self._counted)
+        yield age
         yield from _clocks(self._figures)
         yield from _requests(self._figures)
         yield from _messages(self._figures)
         yield from _reconciled(self._figures)
         yield from _queue(self._backlog)
+
+
+async def _counted(services: Services) -> tuple[Figures, float]:
+    """The figures, and when the count began."""
+    began = time.monotonic()
+    return await services.records(figures), began
 
 
 def _clocks(known: Figures | None) -> Iterator[Metric]:

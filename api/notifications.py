@@ -1,6 +1,5 @@
 """Messages to people: what was told about a request, what became of it, and sending it again."""
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -12,7 +11,7 @@ from api.access import needs
 from api.problems import Problem
 from api.services import Served
 from domain.values import State, rfc3339
-from domain.vocabulary import MessageChannel, Role
+from domain.vocabulary import MessageChannel, Role, SendingState
 from records import outbox
 from runtime.tokens import Principal, Scope
 
@@ -22,15 +21,6 @@ Watcher = Annotated[Principal, Depends(needs(Scope.board))]
 Steerer = Annotated[Principal, Depends(needs(Scope.steer))]
 
 MAY_RESEND = (Role.supervisor, Role.manager)
-
-
-class SendingState(StrEnum):
-    """Where a message stands."""
-
-    queued = "queued"
-    sent = "sent"
-    failed = "failed"
-    dropped = "dropped"
 
 
 class ShownTry(State):
@@ -167,7 +157,7 @@ def _shown(sending: outbox.Sending) -> dict[str, Any]:
     return {
         **{name: kept[name] for name in ShownNotification.model_fields if name in kept},
         "created_at": rfc3339(row.created_at),
-        "next_try_at": rfc3339(row.not_before) if row.state == "queued" else None,
+        "next_try_at": rfc3339(row.not_before) if row.state == SendingState.queued else None,
         "sent_at": rfc3339(row.sent_at),
         "failed_at": rfc3339(row.failed_at),
         "tries": [

@@ -118,10 +118,14 @@ class Stream:
         if self._reader is None or self._reader.done():
             self._begun.clear()
             self._reader = asyncio.create_task(self._read())
-        await self._begun.wait()
+        async with asyncio.timeout(PATIENCE):  # Whoever waits in vain comes back.
+            await self._begun.wait()
 
     async def _read(self) -> None:
-        """While anybody listens: tell what changes. It outlives any trouble of the database."""
+        """While anybody listens: tell what changes. It outlives any trouble of the database.
+
+        What it cannot read it forgets, with all that was known: the listeners get a `reset`.
+        """
         loop = asyncio.get_running_loop()
         known: News | None = None
         counts: dict[str, Any] = {}
@@ -130,8 +134,11 @@ class Stream:
             woke_at = loop.time()
             try:
                 if known is None:
-                    known = await self._services.records(changes.present)
+                    present = await self._services.records(changes.present)
                     counts = await self._services.records(board.counts, now())
+                    known = present
+                    if self._begun.is_set():
+                        self._tell(_event("reset", "{}", mark(known.until)))
                     self._begun.set()
                 known = await self._services.records(changes.news, known, MOST_AT_ONCE)
                 changed = {}
@@ -146,6 +153,10 @@ class Stream:
                     self._tell(_chunk(known.rows, changed, known))
             except SQLAlchemyError as error:
                 log.warning("stream_interrupted", **what_happened(error))
+            except Exception as error:
+                # A row that cannot be read would be met at every tick: everybody begins anew.
+                log.warning("stream_interrupted", **what_happened(error))
+                known = None
             took = loop.time() - woke_at
             await asyncio.sleep(max(TICK - took, TICK / 10))
 
@@ -203,11 +214,22 @@ def _opening(engine: Engine, last_event_id: str | None) -> bytes:
     known = changes.present(engine)
     rows: list[str] | None = []
     if last_event_id is not None:
-        since = moment_of(last_event_id)
-        rows = changes.missed(engine, since, MOST_MISSED) if since else None
+        rows = _missed(engine, last_event_id)
     retry = f"retry: {RETRY}\n\n".encode()
     reset = b"" if rows is not None else _event("reset", "{}")
     return retry + reset + _chunk(rows or [], board.counts(engine, now()), known)
+
+
+def _missed(engine: Engine, last_event_id: str) -> list[str] | None:
+    """What somebody missed; None: too much, or it cannot be told."""
+    since = moment_of(last_event_id)
+    try:
+        return changes.missed(engine, since, MOST_MISSED) if since else None
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # They would ask for the same again, for ever.
+        log.warning("stream_interrupted", **what_happened(error))
+        return None
 
 
 def _chunk(rows: list[str], counts: dict[str, Any], known: News) -> bytes:

@@ -74,6 +74,16 @@ class MessageChannel(Term):
     console = "console", "控制台"
 
 
+class SendingState(Term):
+    """Where a message stands; one that had gone missing is restored for the record, never sent."""
+
+    queued = "queued", "待发送"
+    sent = "sent", "已发送"
+    failed = "failed", "发送失败"
+    dropped = "dropped", "不再发送"
+    restored = "restored", "仅补记"
+
+
 class Mood(Term):
     """The customer's mood, for the tone of the talk (S1: 客户情绪状态)."""
 

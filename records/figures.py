@@ -3,22 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnClause, Engine, Executable, case, column, func, inspect, table
+from sqlalchemy import Engine, Executable, case, func
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from domain.rules import Rule
-from domain.vocabulary import ClockState, Stage
+from domain.vocabulary import ClockState, SendingState, Stage
 from records.engine import reading
-from records.tables import Clock, Notification, Request, Upkeep
+from records.tables import Clock, Notification, Request, Upkeep, WebhookDelivery
 
 LATENESS = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0)
 """Upper bounds of the lateness classes, in seconds: from one to a day."""
-
-_WEBHOOKS = "webhook_delivery"
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def figures(engine: Engine) -> Figures:
             open_requests=_open_requests(session),
             outbox=_outbox(session),
             oldest=_oldest(session),
-            webhooks=_webhooks(session, engine),
+            webhooks=_webhooks(session),
             upkeep={row.name: row for row in session.exec(select(Upkeep))},
         )
 
@@ -127,22 +124,16 @@ def _outbox(session: Session) -> dict[tuple[str, str], int]:
 
 
 def _oldest(session: Session) -> datetime | None:
-    waiting = select(func.min(Notification.created_at)).where(Notification.state == "queued")
+    waiting = select(func.min(Notification.created_at)).where(
+        Notification.state == SendingState.queued.value
+    )
     return session.exec(waiting).one()
 
 
-def _webhooks(session: Session, engine: Engine) -> dict[str, int]:
-    if not _has_webhooks(engine):
-        return {}
-    state: ColumnClause[str] = column("state")
-    counted = select_columns(state, func.count()).select_from(table(_WEBHOOKS)).group_by(state)
-    return dict(_ask(session, counted))
+def _webhooks(session: Session) -> dict[str, int]:
+    state = col(WebhookDelivery.state)
+    return dict(_ask(session, select_columns(state, func.count()).group_by(state)))
 
 
 def _ask(session: Session, question: Executable) -> Iterator[Any]:
     yield from map(tuple, session.connection().execute(question))
-
-
-@cache
-def _has_webhooks(engine: Engine) -> bool:
-    return inspect(engine).has_table(_WEBHOOKS)

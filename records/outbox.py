@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Engine, tuple_
 from sqlmodel import col, select
 
 from domain.request import ServiceRequest
-from domain.vocabulary import Role
+from domain.vocabulary import Role, SendingState
 from records.cursors import after, place
 from records.engine import reading, writing
 from records.master_data import Engineer
@@ -46,7 +46,7 @@ class Verdict:
         counts: whether somebody was asked, so that it counts as an attempt.
     """
 
-    state: str
+    state: SendingState
     outcome: str | None = None
     not_before: datetime | None = None
     provider_id: str | None = None
@@ -105,7 +105,7 @@ def settle(
     )
     with writing(engine) as session:
         for row in session.exec(still_ours):
-            row.state, row.outcome = verdict.state, verdict.outcome
+            row.state, row.outcome = verdict.state.value, verdict.outcome
             row.not_before = verdict.not_before
             row.attempts += verdict.counts
             if tries:
@@ -115,10 +115,10 @@ def settle(
                 row.refused_by = sorted({*(row.refused_by or ()), *refused}) or None
                 session.add_all(NotificationAttempt(notification=row.id, **vars(t)) for t in tries)
             match verdict.state:
-                case "sent":
+                case SendingState.sent:
                     row.sent_at, row.digest = now, verdict.digest
                     row.provider_id = verdict.provider_id
-                case "failed":
+                case SendingState.failed:
                     row.failed_at = now
         session.flush()
         insert_new(session, *further)
@@ -126,7 +126,9 @@ def settle(
 
 def _ripe(now: datetime) -> tuple[ColumnElement[bool], ...]:
     not_before = col(Notification.not_before)
-    return col(Notification.state) == "queued", not_before.is_(None) | (not_before <= now)
+    return col(Notification.state) == SendingState.queued.value, not_before.is_(None) | (
+        not_before <= now
+    )
 
 
 # --- what a message needs to know -----------------------------------------------------------------
@@ -195,7 +197,7 @@ def of_request(engine: Engine, number: str) -> list[Sending]:
 def list_notifications(
     engine: Engine,
     *,
-    state: str | None = None,
+    state: SendingState | None = None,
     channel: str | None = None,
     to_role: Role | None = None,
     cursor: str | None = None,
@@ -206,7 +208,7 @@ def list_notifications(
     Raises:
         BadCursor: the cursor did not come from a page of ours.
     """
-    equal = {"state": state, "to_role": to_role and to_role.value}
+    equal = {"state": state and state.value, "to_role": to_role and to_role.value}
     order = (col(Notification.created_at), col(Notification.id))
     wanted = select(Notification).order_by(*(column.desc() for column in order)).limit(limit + 1)
     wanted = wanted.filter_by(**{name: value for name, value in equal.items() if value is not None})
@@ -232,9 +234,9 @@ def resend(engine: Engine, id_: str) -> Sending | None:
         row = session.exec(wanted).first()
         if row is None:
             return None
-        if row.state != "failed":
+        if row.state != SendingState.failed:
             raise NotFailed
-        row.state, row.outcome, row.attempts = "queued", None, 0
+        row.state, row.outcome, row.attempts = SendingState.queued.value, None, 0
         row.not_before = row.refused_by = None
     return _with_tries(engine, [row])[0]
 

@@ -23,16 +23,13 @@ from domain.request import ServiceRequest
 from domain.tasks import WriteDown, Written
 from domain.todo import DUTIES, HumanTask, open_tasks
 from domain.view import next_due, owner
-from domain.vocabulary import MessageChannel, Role, TaskKind
+from domain.vocabulary import MessageChannel, Role, SendingState, TaskKind
 from records import shown
 from records.engine import writing
 from records.fan_out import fan_out
 from records.personal import was_erased
 from records.statements import insert_new, next_number
 from records.tables import NEVER, Clock, Form, Notification, Request, Task, Timeline, Workload
-
-RESTORED = "restored"
-"""The state of a message that was put back for the record: no courier takes it."""
 
 _CHANNELS = {Role.customer: MessageChannel.sms, Role.engineer: MessageChannel.app_push}
 
@@ -109,7 +106,8 @@ def restore(session: Session, request: ServiceRequest, effects: Iterable[Effect]
         _restore_lines(session, request, known)
         tells = (effect for effect in known.values() if isinstance(effect, Tell))
         lost = (row for tell in tells for row in _notifications(request, tell))
-        insert_new(session, *(row.sqlmodel_update({"state": RESTORED}) for row in lost))
+        restored = {"state": SendingState.restored.value}
+        insert_new(session, *(row.sqlmodel_update(restored) for row in lost))
 
 
 def effects_of(session: Session, number: str) -> list[Effect]:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import JSON, Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
+from domain.vocabulary import SendingState
 from records.base import Record
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -289,8 +290,7 @@ class Notification(Record, table=True):
 
     Attributes:
         seq: its place among what the request told; None: the courier told it.
-        state: queued, sent, failed or dropped; restored: it had gone missing and was put back for
-            the record, not to be sent.
+        state: a `SendingState`.
         not_before: a courier has it in hand, or it waits, until then; None: try at once.
         attempts: how often it was tried.
         digest: the digest it went out with.
@@ -312,7 +312,7 @@ class Notification(Record, table=True):
     rule: str | None
     level: int | None
     facts: dict[str, str] = Field(sa_type=JSON)
-    state: str = "queued"
+    state: str = SendingState.queued.value
     attempts: int = 0
     created_at: datetime
     not_before: datetime | None = None

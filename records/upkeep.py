@@ -20,11 +20,13 @@ from domain.request import ServiceRequest
 from records.base import Record
 from records.engine import reading, writing
 from records.projection import effects_of, restore
-from records.tables import Archive, Intake, Request, Upkeep
+from records.tables import OPEN, Archive, Intake, Request, Shown, Upkeep
 
 TIMELINE = "timeline"
 _NOT_COMPARED = {"written_at"}
 _NOT_PROJECTED = {Intake.__tablename__, Archive.__tablename__}
+_MADE_ANEW = {Shown.__tablename__}
+"""What another version of the code made counts for nothing, and is no difference either."""
 _BY_NUMBER_ALONE = {"workload"}
 
 
@@ -69,13 +71,25 @@ def repair(engine: Engine, request: ServiceRequest, effects: Iterable[Effect] | 
         restore(session, request, effects)
 
 
-def page(engine: Engine, *, after: str | None, since: datetime | None, limit: int) -> list[str]:
-    """Some requests of the records by number: those taken in or written down since a moment."""
+def page(
+    engine: Engine,
+    *,
+    after: str | None,
+    since: datetime | None,
+    limit: int,
+    and_open: bool = False,
+) -> list[str]:
+    """Some requests of the records by number: those taken in or written down since a moment.
+
+    Args:
+        and_open: also those that are open, whenever they moved.
+    """
     wanted = rows_of(Request.number).order_by(col(Request.number)).limit(limit)
     if after is not None:
         wanted = wanted.where(Request.number > after)
     if since is not None:
-        wanted = wanted.where((Request.written_at >= since) | (Request.received_at >= since))
+        moved = (col(Request.written_at) >= since) | (col(Request.received_at) >= since)
+        wanted = wanted.where(moved | OPEN if and_open else moved)
     with reading(engine) as session:
         return list(session.exec(wanted))
 
@@ -125,7 +139,7 @@ def _rows(session: Session, number: str) -> dict[str, dict[Any, dict[str, Any]]]
 
 def _about(table: Table) -> str | None:
     """The column by which a row of this table belongs to a request; None: it does not."""
-    if table.name in _NOT_PROJECTED:
+    if table.name in _NOT_PROJECTED | _MADE_ANEW:
         return None
     if table.name == Request.__tablename__ or table.name in _BY_NUMBER_ALONE:
         return "number"

@@ -5,7 +5,6 @@ it is being looked at is no difference: it is read again until both books stand 
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,6 +53,9 @@ ON_ITS_WAY = timedelta(seconds=30)
 
 PATIENCE = timedelta(seconds=10)
 
+WHOLE = "reconcile_whole"
+"""The note of the last time that every closed request was compared as well."""
+WHOLE_EVERY = timedelta(days=7)
 
 NEVER_STARTED = "never started"
 NO_SUCH = (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT)
@@ -100,6 +102,7 @@ class Reconciler:
         thorough: compare the timeline word for word, which replays every history; otherwise only
             whether a line is missing.
         tell: called with everything found, as it is found.
+        checked: called after each request.
     """
 
     def __init__(
@@ -110,9 +113,10 @@ class Reconciler:
         repair: bool,
         thorough: bool = False,
         tell: Callable[[Found], None],
+        checked: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._engine, self._tell = client, engine, tell
-        self._repair, self._thorough = repair, thorough
+        self._repair, self._thorough, self._checked = repair, thorough, checked
 
     async def one(self, number: str) -> Reconciled:
         """Compare one request.
@@ -132,6 +136,7 @@ class Reconciler:
         self,
         *,
         since: datetime | None = None,
+        and_open: bool = False,
         after: str | None = None,
         progress: Callable[[str, Reconciled], None] = lambda number, so_far: None,
     ) -> Reconciled:
@@ -139,6 +144,7 @@ class Reconciler:
 
         Args:
             since: only what was taken in or written down since then.
+            and_open: and what is open.
             after: go on after this number.
             progress: called after each page with its last number.
 
@@ -146,11 +152,13 @@ class Reconciler:
             Unreachable: Temporal or the workers do not answer.
         """
         done = Reconciled()
-        while numbers := await self._ask(upkeep.page, after=after, since=since, limit=PAGE):
+        while numbers := await self._ask(
+            upkeep.page, after=after, since=since, and_open=and_open, limit=PAGE
+        ):
             done = _sum(done, await self._each(numbers))
             after = numbers[-1]
             progress(after, done)
-        async for numbers in self._unknown(since):
+        async for numbers in self._unknown(since, and_open=and_open):
             done = _sum(done, await self._each(numbers))
             progress(after or "", done)
         return done
@@ -160,7 +168,9 @@ class Reconciler:
 
         async def one(number: str) -> list[Found]:
             async with free:
-                return await self._check(number)
+                found = await self._check(number)
+                self._checked()
+                return found
 
         try:
             # A group, so that nothing goes on repairing after the run was given up.
@@ -317,11 +327,14 @@ class Reconciler:
         except RPCError as error:
             raise Unreachable(error.status.name.lower()) from None
 
-    async def _unknown(self, since: datetime | None) -> AsyncIterator[list[str]]:
+    async def _unknown(self, since: datetime | None, *, and_open: bool) -> AsyncIterator[list[str]]:
         """Requests that Temporal knows and the records do not, a page at a time."""
         wanted = f"WorkflowType = '{WORKFLOW}'"
         if since is not None:
-            wanted += f" AND StartTime >= '{since.isoformat()}'"
+            moved = f"StartTime >= '{since.isoformat()}'"
+            if and_open:
+                moved += f" OR CloseTime >= '{since.isoformat()}' OR ExecutionStatus = 'Running'"
+            wanted += f" AND ({moved})"
         page: list[str] = []
         try:
             async for execution in self._client.list_workflows(wanted, page_size=PAGE):
@@ -343,6 +356,8 @@ async def reconcile_all(
     reconciler: Reconciler,
     engine: Engine,
     *,
+    began: datetime | None = None,
+    since: datetime | None = None,
     after: str | None = None,
     before: Reconciled | None = None,
     progress: Callable[[str, Reconciled], None] = lambda number, so_far: None,
@@ -350,26 +365,43 @@ async def reconcile_all(
     """Every request, with a note in the records of how it went.
 
     Args:
+        began: when the first attempt did; None: just now.
+        since: of those that are closed only what was written down since then; None: every one.
         after, before: where an earlier attempt stopped, and what it had found by then.
 
     Raises:
         Unreachable: Temporal or the workers do not answer; nothing is noted.
     """
-    began, earlier = time.monotonic(), before or Reconciled()
+    began, earlier = began or datetime.now(UTC), before or Reconciled()
     done = _sum(
         earlier,
         await reconciler.all(
-            after=after, progress=lambda number, now: progress(number, _sum(earlier, now))
+            since=since,
+            and_open=True,
+            after=after,
+            progress=lambda number, now: progress(number, _sum(earlier, now)),
         ),
     )
-    note = Upkeep(
-        name=RECONCILE,
-        ran_at=datetime.now(UTC),
-        took=round(time.monotonic() - began, 3),
-        **done.model_dump(),
-    )
-    await asyncio.to_thread(upkeep.record, engine, note)
+    ended = datetime.now(UTC)
+    took = round((ended - began).total_seconds(), 3)
+    for name in (RECONCILE, *([WHOLE] if since is None else [])):
+        note = Upkeep(name=name, ran_at=ended, took=took, **done.model_dump())
+        await asyncio.to_thread(upkeep.record, engine, note)
     return done
+
+
+def still_to_compare(engine: Engine, now: datetime) -> datetime | None:
+    """Since when a closed request must have moved to be compared again; None: every one is.
+
+    Every one is once a week, and as long as the last time left a difference, so that it stays
+    known until somebody has seen to it.
+    """
+    whole, last = upkeep.recorded(engine, WHOLE), upkeep.recorded(engine, RECONCILE)
+    if whole is None or last is None or whole.differences > whole.repaired:
+        return None
+    if now - whole.ran_at >= WHOLE_EVERY:
+        return None
+    return last.ran_at - timedelta(seconds=last.took) - ON_ITS_WAY
 
 
 def report(found: Found) -> None:

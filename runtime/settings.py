@@ -74,6 +74,7 @@ class Settings(BaseSettings):
         temporal_address: unset, `up` starts a development server of its own.
         speed: every duration of the policy is divided by this (demonstrations, tests).
         token_secret: signs bearer tokens; unset, a key is made under the data folder.
+        data_keys: seal personal data (`name:base64,index:base64`); unset, likewise.
         codec_origins: the pages that may have histories opened (Temporal's own); unset: those of
             the development server that `up` starts.
         archive_url: where histories are archived, as fsspec knows it (`s3://bucket/folder`); unset:
@@ -83,10 +84,6 @@ class Settings(BaseSettings):
         language: of the messages.
         templates: a folder with the organisation's own words for them.
         channels: the channels file; unset, messages go to the log.
-        reconcile_every: how often the records are compared with the requests; `off`: never.
-        metrics_token: what `/metrics` asks for; unset, it answers on a loopback address only.
-        worker_metrics_port: where a worker shows its own metrics; unset: nowhere.
-        data_keys: seal personal data (`name:base64,index:base64`); unset, likewise.
         environment: `production` starts with no key that was made under the data folder.
         oidc_issuer: whose tokens count beside our own; unset, nobody's.
         oidc_audience: whom such a token must be meant for.
@@ -99,6 +96,9 @@ class Settings(BaseSettings):
             often one address may come with tokens that do not count.
         webhook_allow: hosts and networks of the inside that webhooks may be sent to.
         webhook_give_up: how long the delivery of a webhook is tried.
+        reconcile_every: how often the records are compared with the requests; `off`: never.
+        metrics_token: what `/metrics` asks for; unset, it answers on a loopback address only.
+        worker_metrics_port: where a worker shows its own metrics; unset: nowhere.
     """
 
     model_config = SettingsConfigDict(
@@ -144,6 +144,10 @@ class Settings(BaseSettings):
     webhook_give_up: Annotated[Duration, Field(ge=timedelta(minutes=10), le=timedelta(days=30))] = (
         timedelta(days=3)
     )
+    reconcile_every: Annotated[str, AfterValidator(_interval)] = "1h"
+    reconcile_repair: bool = True
+    metrics_token: SecretStr | None = None
+    worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
 
     @model_validator(mode="after")
     def _know_our_own_pages(self) -> Self:
@@ -156,11 +160,6 @@ class Settings(BaseSettings):
     def in_production(self) -> bool:
         """Whether keys of the data folder are out of the question."""
         return self.environment == "production"
-
-    reconcile_every: Annotated[str, AfterValidator(_interval)] = "1h"
-    reconcile_repair: bool = True
-    metrics_token: SecretStr | None = None
-    worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
 
     @property
     def reconcile_interval(self) -> timedelta | None:

@@ -1,5 +1,6 @@
 """The house's own upkeep in the worker process: its queue, its activity and its schedule."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from runtime.reconcile import Reconciler, reconcile_all, report
+from runtime.reconcile import Reconciler, reconcile_all, report, still_to_compare
 from runtime.settings import Settings
 from workflows.reconcile import (
     RECONCILE,
@@ -47,21 +48,39 @@ class UpkeepActivities:
 
     @activity.defn(name=RECONCILE)
     async def reconcile(self, task: Reconciling) -> Reconciled:
-        """Compare every request with its records; an attempt goes on where the last one stopped.
+        """Compare requests with their records; an attempt goes on where the last one stopped.
+
+        Those that are open, and those that closed since the last time; every one once a week.
 
         Raises:
             Unreachable: no worker answers for the requests; it is tried again.
         """
-        reconciler = Reconciler(self._client, self._engine, repair=task.repair, tell=report)
-        after, before = None, None
+        stood = Reconciled()
+        after = ""
         if details := activity.info().heartbeat_details:
-            after, before = str(details[0]) or None, Reconciled.model_validate(details[1])
+            after, stood = str(details[0]), Reconciled.model_validate(details[1])
 
-        def heartbeat(number: str, so_far: Reconciled) -> None:
-            activity.heartbeat(number, so_far.model_dump())
+        def heartbeat() -> None:
+            # A page of repairs takes long: it lives, and another attempt begins that page again.
+            activity.heartbeat(after, stood.model_dump())
 
+        def progress(number: str, so_far: Reconciled) -> None:
+            nonlocal after, stood
+            after, stood = number, so_far
+            heartbeat()
+
+        reconciler = Reconciler(
+            self._client, self._engine, repair=task.repair, tell=report, checked=heartbeat
+        )
+        began = activity.info().scheduled_time  # The same for every attempt.
         return await reconcile_all(
-            reconciler, self._engine, after=after, before=before, progress=heartbeat
+            reconciler,
+            self._engine,
+            began=began,
+            since=await asyncio.to_thread(still_to_compare, self._engine, began),
+            after=after or None,
+            before=stood,
+            progress=progress,
         )
 
 

@@ -41,7 +41,7 @@ class Reconciled(State):
 
 @workflow.defn(name=WORKFLOW)
 class ReconcileWorkflow:
-    """One pass over every request."""
+    """One pass over the requests."""
 
     @workflow.run
     async def run(self, task: Reconciling) -> Reconciled:

@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text, update
+from sqlmodel import col
 
 import bench.stream
 from api import stream
@@ -21,6 +22,8 @@ from domain import shown as models
 from domain.request import ServiceRequest
 from domain.vocabulary import Role
 from records.projection import write_down
+from records.tables import Request
+from records.upkeep import repair
 from runtime.settings import Settings
 from tests.api.caller import Caller
 from tests.api.conftest import serving
@@ -215,6 +218,34 @@ async def test_another_process_goes_on_where_the_first_stopped(
         listening(Caller(http, settings, Role.supervisor), board["last_event_id"]) as heard,
     ):
         assert story.request.number in await heard.until(story.request)
+
+
+async def test_a_row_that_cannot_be_read_silences_nobody(
+    supervisor: Caller, records: Engine
+) -> None:
+    ruined, after = some(), some()
+    write_down(records, written(ruined))
+    async with listening(supervisor) as heard:
+        await heard.next()
+        last_id = heard.last_id
+        with records.begin() as connection:
+            of = {"number": ruined.request.number}
+            connection.execute(text("DELETE FROM shown WHERE number = :number"), of)
+            connection.execute(text("UPDATE request SET state = '{}' WHERE number = :number"), of)
+            connection.execute(
+                update(Request)
+                .where(col(Request.number) == ruined.request.number)
+                .values(written_at=datetime.now(UTC))
+            )
+        try:
+            while (await heard.next())[0] != "reset":
+                pass
+            async with listening(supervisor, last_id) as back:
+                assert await back.next() == ("reset", {})
+            write_down(records, written(after))
+            assert after.request.number in await heard.until(after.request)
+        finally:
+            repair(records, ruined.request, None)
 
 
 @pytest.mark.parametrize("last_id", ["nonsense", "-1", "1" * 18, "0"])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import threading
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.registry import Activities
 from api import metrics
+from records.figures import Figures, figures
 from runtime.settings import Settings
 from runtime.temporal import LAST_BREATH
 from tests.api.caller import Caller, event
@@ -183,6 +185,33 @@ async def test_what_is_asked_again_soon_is_not_counted_again(
     monkeypatch.setattr(metrics.HouseCollector, "look", look)
     await scraped(caller.http)
     assert looks == 0
+
+
+async def test_a_count_that_takes_long_is_awaited_and_the_last_one_shown(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "PATIENCE", 1.0)
+    before = await scraped(caller.http)
+    go_on, begun = threading.Event(), []
+
+    def slow(engine: Engine) -> Figures:
+        begun.append(engine)
+        go_on.wait(30)
+        return figures(engine)
+
+    monkeypatch.setattr(metrics, "figures", slow)
+    try:
+        for _ in range(2):
+            shown = await scraped(caller.http)
+            assert value(shown, "aftersales_part_up", part="database") == 1
+            for family in ("aftersales_open_requests", "aftersales_clocks_started"):
+                assert shown[family].samples == before[family].samples
+            assert value(shown, "aftersales_figures_age_seconds") >= 1
+    finally:
+        go_on.set()
+    assert value(await scraped(caller.http), "aftersales_figures_age_seconds") >= 1
+    assert len(begun) == 1  # No second count on top of the first.
+    assert value(await scraped(caller.http), "aftersales_figures_age_seconds") < 1
 
 
 async def test_dashboard_and_alerts_name_only_what_is_there(caller: Caller) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlmodel import select
 
 from api.notifications import ShownNotification, ShownNotificationList
-from domain.vocabulary import Role
+from domain.vocabulary import Role, SendingState
 from records.cursors import after
 from records.engine import writing
 from records.tables import Notification, NotificationAttempt
@@ -150,6 +150,11 @@ async def test_the_list_filters_and_pages_the_latest_first(
     assert found == [f"{number}:{900 + place}" for place in (4, 3, 2, 1, 0)]
     none = await supervisor.get("/v1/notifications", **(wanted | {"state": "dropped"}))
     assert none.json() == {"items": [], "next": None}
+    with writing(records) as session:
+        session.get_one(Notification, f"{number}:900").state = SendingState.restored.value
+    restored = await supervisor.get("/v1/notifications", **(wanted | {"state": "restored"}))
+    (back,) = ShownNotificationList.model_validate(restored.json()).items
+    assert (back.id, back.state) == (f"{number}:900", SendingState.restored)
     blank = await supervisor.get("/v1/notifications", **(wanted | {"state": "", "cursor": ""}))
     assert len(blank.json()["items"]) == 5
 

@@ -436,6 +436,7 @@ def _strings(of: Any) -> Iterator[str]:
 METRICS_ZH = {
     "aftersales_build_info": "运行的版本",
     "aftersales_part_up": "各部分是否可用",
+    "aftersales_figures_age_seconds": "距上次统计记录多久",
     "aftersales_clocks_started": "作出的承诺，按规则",
     "aftersales_clocks_kept": "按时兑现的承诺，按规则",
     "aftersales_clocks_late": "逾期才兑现的承诺，按规则",

@@ -13,7 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, MetaData, Table, inspect, text
+from sqlalchemy import Column, Connection, Engine, MetaData, Table, inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import select
 
@@ -22,9 +22,11 @@ import records.tables  # noqa: F401 - both for their tables
 from records import engine as module
 from records.base import Record
 from records.engine import MIGRATIONS, migrate, open_engine, reading, writing
+from records.projection import clocks_of, columns_of
 from records.statements import insert_new
-from records.tables import NEVER, Customer, Request, Workload
+from records.tables import NEVER, Clock, Customer, Request, Workload
 from tests.databases import all_at_once
+from tests.pure.builders import given as a_story
 
 ROOT = Path(__file__).parents[2]
 HEAD = ScriptDirectory(str(MIGRATIONS)).get_current_head()
@@ -188,3 +190,44 @@ def test_what_an_older_version_wrote_is_brought_along(empty_database: str) -> No
         (row,) = session.exec(select(Request)).all()
     engine.dispose()
     assert row.received_at == row.written_at == moment
+    assert row.external_id is None  # Its state cannot be read.
+
+
+def test_what_is_still_owed_and_what_others_call_it_is_known_after_an_upgrade(
+    empty_database: str,
+) -> None:
+    engine = open_engine(empty_database)
+    migrate(engine, "0005")
+    named = a_story().request
+    named.brief = named.brief.model_copy(update={"external_id": "ERP_'4711\""})
+    closed = {"number": "CR20240520-002", "stage": "closed", "external_id": None}
+    columns = columns_of(named)
+    with engine.begin() as connection:
+        for given in (columns, columns | closed):
+            _insert(connection, Request, given | {"written_at": named.received_at})
+        for number in (named.number, "CR20240520-002"):
+            for place, (state, stopped_at) in enumerate(_CLOCKS):
+                told = {"number": number, "place": place, "state": state, "stopped_at": stopped_at}
+                _insert(connection, Clock, clocks_of(named)[0] | told)
+    migrate(engine)
+    with reading(engine) as session:
+        assert session.get_one(Request, named.number).external_id == "ERP_'4711\""
+        live = {
+            number: {
+                row.state for row in session.exec(select(Clock).filter_by(number=number, live=True))
+            }
+            for number in (named.number, "CR20240520-002")
+        }
+    engine.dispose()
+    assert live == {named.number: {"running", "breached"}, "CR20240520-002": {"running"}}
+
+
+_CLOCKS = [("running", None), ("breached", None), ("kept", datetime(2024, 5, 20, 2, tzinfo=UTC))]
+
+
+def _insert(connection: Connection, table: type[Record], given: dict[str, Any]) -> None:
+    """A row in a table as it was before, with those columns that it had."""
+    of_today = Record.metadata.tables[str(table.__tablename__)]
+    had = [column["name"] for column in inspect(connection).get_columns(of_today.name)]
+    then = Table(of_today.name, MetaData(), *(Column(name, of_today.c[name].type) for name in had))
+    connection.execute(then.insert().values({name: given[name] for name in had}))

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine, MetaData, Table
 from sqlmodel import select
 
+from domain.vocabulary import SendingState
 from records import outbox
 from records.cursors import BadCursor
 from records.engine import migrate, open_engine, reading, writing
@@ -87,7 +88,7 @@ def test_the_oldest_go_first_and_no_one_elses(some: Engine) -> None:
 def test_every_attempt_is_kept(some: Engine) -> None:
     ids = [r.id for r in taken(some)]
     lease, again = START + MINUTE, START + 2 * MINUTE
-    failed = Verdict("queued", not_before=again)
+    failed = Verdict(SendingState.queued, not_before=again)
     tries = [a_try("refused", "mail"), a_try("failed")]
     outbox.settle(some, ids, lease, failed, START, tries=tries)
     kept = row(some, 0)
@@ -98,7 +99,7 @@ def test_every_attempt_is_kept(some: Engine) -> None:
         ["mail"],
     )
     assert (kept.provider, kept.last_error, kept.outcome) == ("gate", "http_500", None)
-    sent = Verdict("sent", "sent", provider_id="MSG-1", digest="digest:1")
+    sent = Verdict(SendingState.sent, "sent", provider_id="MSG-1", digest="digest:1")
     outbox.settle(some, ids, again, sent, again, tries=[a_try("sent")])
     kept = row(some, 1)
     assert (kept.state, kept.outcome, kept.sent_at) == ("sent", "sent", again)
@@ -110,7 +111,9 @@ def test_every_attempt_is_kept(some: Engine) -> None:
 def test_a_message_that_another_courier_took_over_is_left_to_it(some: Engine) -> None:
     ids = [r.id for r in taken(some)]
     outbox.claim(some, [("customer", "sms")], START + MINUTE, START + 2 * MINUTE, 10)
-    outbox.settle(some, ids, START + MINUTE, Verdict("sent", "sent"), START, tries=[a_try("sent")])
+    outbox.settle(
+        some, ids, START + MINUTE, Verdict(SendingState.sent, "sent"), START, tries=[a_try("sent")]
+    )
     assert (row(some, 0).state, row(some, 0).attempts) == ("queued", 0)
     with reading(some) as session:
         assert session.exec(select(NotificationAttempt)).all() == []
@@ -121,7 +124,7 @@ def test_what_is_to_be_said_of_it_is_said_once(some: Engine) -> None:
     for place in (0, 1):
         (one,) = taken(some, most=1)
         further = [message(90, "console", **notice)]
-        verdict = Verdict("failed", "failed")
+        verdict = Verdict(SendingState.failed, "failed")
         outbox.settle(some, [one.id], START + MINUTE, verdict, START, further=further)
         assert row(some, place).failed_at == START
     assert row(some, 90).message == "delivery_failed"
@@ -130,7 +133,7 @@ def test_what_is_to_be_said_of_it_is_said_once(some: Engine) -> None:
 def test_only_what_failed_is_sent_again(some: Engine) -> None:
     ids = [r.id for r in taken(some)]
     tries = [a_try("refused")]
-    failed = Verdict("failed", "refused")
+    failed = Verdict(SendingState.failed, "refused")
     outbox.settle(some, ids, START + MINUTE, failed, START, tries=tries)
     sending = outbox.resend(some, ids[0])
     assert sending
@@ -161,8 +164,8 @@ def test_the_app_of_old_rows_is_push(some: Engine) -> None:
         return "".join(item.notification.id[-1] for item in items)
 
     assert found(channel="app_push") == "43"
-    assert found(channel="sms", state="queued") == "10"
-    assert found(state="failed") == ""
+    assert found(channel="sms", state=SendingState.queued) == "10"
+    assert found(state=SendingState.failed) == ""
 
 
 @pytest.mark.parametrize("cursor", ["", "nonsense", "WyIyMDI2IiwgIngiXQ"])

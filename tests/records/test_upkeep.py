@@ -109,6 +109,14 @@ def test_a_message_already_sent_stays_as_it_is(engine: Engine, story: Story) -> 
     assert whole(engine) == before
 
 
+def test_what_another_version_made_to_be_shown_is_no_difference(
+    engine: Engine, story: Story
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE shown SET made_by = 'another', document = '{}'"))
+    assert differences(engine, story.request, story.effects) == []
+
+
 def test_an_event_that_waits_for_its_turn_is_no_difference(engine: Engine, story: Story) -> None:
     revision = story.request.revision
     story.heard("signed", signature="张*")

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
-from sqlmodel import Session
+from sqlalchemy import Engine, text, update
+from sqlmodel import Session, col
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.service import RPCError
@@ -17,9 +17,16 @@ from activities.working_days import calendar_for
 from domain.policy import Policy
 from records.base import Record
 from records.intake import take_in
-from records.tables import Intake
-from records.upkeep import recorded
-from runtime.reconcile import Found, Reconciler, reconcile_all
+from records.tables import Intake, Request, Upkeep
+from records.upkeep import record, recorded
+from runtime.reconcile import (
+    ON_ITS_WAY,
+    WHOLE,
+    Found,
+    Reconciler,
+    reconcile_all,
+    still_to_compare,
+)
 from runtime.settings import Settings
 from runtime.upkeep import SCHEDULE, UpkeepActivities, build_upkeep_worker, keep_schedule
 from tests.desk import Desk, intake
@@ -252,7 +259,7 @@ async def test_an_attempt_goes_on_where_the_last_one_stopped(
     desk: OpenDesk, server: WorkflowEnvironment, engine: Engine
 ) -> None:
     first = await (await desk()).goes_to("dispatch")
-    await (await desk()).goes_to("dispatch")
+    second = await (await desk()).goes_to("dispatch")
     env = ActivityEnvironment()
     so_far = Reconciled(checked=100, differences=5, repaired=5)
     env.info = replace(env.info, heartbeat_details=[first.number, so_far.model_dump()])
@@ -261,7 +268,44 @@ async def test_an_attempt_goes_on_where_the_last_one_stopped(
     upkeep = UpkeepActivities(server.client, engine)
     done = await env.run(upkeep.reconcile, Reconciling(repair=False))
     assert done == Reconciled(checked=101, differences=5, repaired=5)
-    assert beats[-1][1]["checked"] == 101
+    # A sign of life after the request, still on the page before, and one after the page.
+    assert [(number, stood["checked"]) for number, stood in beats[:2]] == [
+        (first.number, 100),
+        (second.number, 101),
+    ]
+
+
+@pytest.mark.server
+async def test_what_closed_long_ago_is_compared_once_a_week(
+    desk: OpenDesk, server: WorkflowEnvironment, engine: Engine
+) -> None:
+    still_open, closed = (await desk()).number, (await to_the_end(await desk())).number
+    await reconcile(server, engine)
+    env = ActivityEnvironment()
+    env.info = replace(env.info, scheduled_time=datetime.now(UTC) + timedelta(days=1))
+    upkeep = UpkeepActivities(server.client, engine)
+    long_ago = datetime.now(UTC) - timedelta(days=30)
+    for number in (still_open, closed):
+        with engine.begin() as connection:
+            connection.execute(
+                update(Request)
+                .where(col(Request.number) == number)
+                .values(written_at=long_ago, received_at=long_ago, next_due=long_ago)
+            )
+    done = await env.run(upkeep.reconcile, Reconciling())
+    assert (done.differences, done.repaired) == (1, 1)  # The open one.
+    env.info = replace(env.info, scheduled_time=datetime.now(UTC) + timedelta(days=8))
+    assert (await env.run(upkeep.reconcile, Reconciling())).repaired == 1
+
+
+def test_as_long_as_a_difference_is_left_everything_is_compared(engine: Engine) -> None:
+    now = datetime.now(UTC)
+    note: dict[str, Any] = {"ran_at": now, "checked": 9, "differences": 2, "took": 60.0}
+    for repaired, since in ((1, None), (2, now - timedelta(seconds=60) - ON_ITS_WAY)):
+        for name in (WHOLE, RECONCILE):
+            record(engine, Upkeep(name=name, repaired=repaired, **note))
+        assert still_to_compare(engine, now) == since
+    assert still_to_compare(engine, now + timedelta(days=7)) is None
 
 
 @pytest.mark.server

@@ -1,5 +1,8 @@
 """What the lists and the board are answered from: requests as shown, promises by who owes them."""
 
+import json
+from contextlib import suppress
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -51,7 +54,24 @@ def _requests() -> None:
         postgresql_where=_OPEN,
     )
     op.create_index("ix_request_written_at_number", "request", ["written_at", "number"])
+    _name_as_others_do()
     op.create_index("ix_request_external_id", "request", ["external_id"])
+
+
+def _name_as_others_do() -> None:
+    """What another system calls the request stood only in its state."""
+    request = sa.table("request", *map(sa.column, ("number", "state", "external_id")))
+    connection = op.get_bind()
+    named = sa.select(request.c.number).where(
+        request.c.state.contains('"external_id":"', autoescape=True)
+    )
+    # One at a time: all states together would fill the memory.
+    for number in connection.scalars(named).all():
+        this = request.c.number == number
+        state = connection.scalars(sa.select(request.c.state).where(this)).one()
+        with suppress(ValueError, KeyError, TypeError):  # What cannot be read names none.
+            external_id = json.loads(state)["brief"]["external_id"]
+            connection.execute(sa.update(request).where(this).values(external_id=external_id))
 
 
 def _clocks() -> None:
@@ -62,8 +82,12 @@ def _clocks() -> None:
     )
     op.add_column("clock", sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("clock", sa.Column("tells", sa.String(), nullable=True))
-    # What a breached one lacks, its request's next step writes.
-    op.execute("UPDATE clock SET live = TRUE WHERE state IN ('running', 'paused')")
+    # What else a promise lacks, its request's next step writes.
+    op.execute(
+        "UPDATE clock SET live = TRUE WHERE state IN ('running', 'paused')"
+        " OR (state = 'breached' AND stopped_at IS NULL"
+        " AND number IN (SELECT number FROM request WHERE stage <> 'closed'))"
+    )
     op.execute("UPDATE clock SET decided_at = stopped_at WHERE state = 'kept'")
     op.execute(
         "UPDATE clock SET decided_at = COALESCE(breached_at, due_at)"
