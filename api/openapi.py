@@ -554,6 +554,9 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
+_FRAMEWORKS_OWN = ("HTTPValidationError", "ValidationError")
+
+
 def complete(app: FastAPI) -> None:
     """Have `/openapi.json` carry our schemas; it is made once, when first asked for."""
 
@@ -569,7 +572,12 @@ def complete(app: FastAPI) -> None:
             )
             _drop_the_frameworks_422(document)
             components = document.setdefault("components", {})
-            components["schemas"] = _schemas()
+            # What the framework knows besides ours are the words that filters take.
+            words = components.get("schemas", {}).items()
+            ours = _schemas()
+            components["schemas"] = ours | {
+                name: schema for name, schema in words if name not in {*ours, *_FRAMEWORKS_OWN}
+            }
             components["responses"] = {code: _alone(code) for code in ANYWHERE}
             _show_an_example_of_every_answer(document)
             app.openapi_schema = document
