@@ -4,12 +4,10 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import redirect_stdout
-from datetime import datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -103,10 +101,12 @@ async def test_the_lines_in_the_readme_do_what_they_say(
 async def test_the_lines_in_the_documents_run(page: str, address: str, token: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
-    # Other tests write down requests of other days, which no workflow runs for.
-    today = f"CR{datetime.now(ZoneInfo('Asia/Shanghai')):%Y%m%d}"
+    # Other tests write down requests that no workflow runs for.
+    ours = f"docs-{uuid4()}"
+    async with AsyncAftersales(address, token) as service:
+        await service.create(body(external_id=ours))
     run = code.replace("http://127.0.0.1:8000", address)
-    run = run.replace('stage="response"', f'stage="response", number="{today}"')
+    run = run.replace('stage="response"', f'stage="response", external_id="{ours}"')
     told: dict[str, Any] = {"TOKEN": token}
     await asyncio.to_thread(exec, run, told)
     assert [each.status for each in told["results"]] == ["refused"]
