@@ -103,7 +103,7 @@ async def test_the_lines_in_the_documents_run(page: str, address: str, token: st
     (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
     # Other tests write down requests that no workflow runs for.
     ours = f"docs-{uuid4()}"
-    async with AsyncAftersales(address, token) as service:
+    async with AsyncAftersales(address, token, trust_env=False) as service:
         await service.create(body(external_id=ours))
     run = code.replace("http://127.0.0.1:8000", address)
     run = run.replace('stage="response"', f'stage="response", external_id="{ours}"')
