@@ -32,7 +32,7 @@ from runtime.delivery import channels, templates
 from runtime.keys import key_ring, look_for_missing_keys, signing_key
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
-from runtime.tokens import signing_key as token_key
+from runtime.tokens import token_key
 from runtime.tracking import tracking_url
 from runtime.upkeep import build_upkeep_worker, keep_schedule
 from runtime.worker_metrics import with_metrics

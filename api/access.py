@@ -87,6 +87,10 @@ Reader = Annotated[Principal, Depends(needs(Scope.read))]
 Reporter = Annotated[Principal, Depends(needs(Scope.report))]
 Entitled = Annotated[Principal, Depends(needs(Scope.personal))]
 Auditor = Annotated[Principal, Depends(needs(Scope.audit))]
+Watcher = Annotated[Principal, Depends(needs(Scope.board))]
+Steerer = Annotated[Principal, Depends(needs(Scope.steer))]
+Subscriber = Annotated[Principal, Depends(needs(Scope.subscribe))]
+Worker = Annotated[Principal, Depends(needs(Scope.work))]
 
 
 async def admit(

@@ -37,7 +37,7 @@ from api.services import opened
 from api.starting import begin_all_left
 from runtime import preflight, tracing
 from runtime.settings import Settings
-from runtime.tokens import signing_key
+from runtime.tokens import token_key
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     chosen = settings or Settings()
     preflight.identity(chosen)
     # Found out now rather than by the first caller; the key is read once for all of them.
-    _, key = chosen.timing_policy, signing_key(chosen)
+    _, key = chosen.timing_policy, token_key(chosen)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -6,12 +6,12 @@ from collections.abc import Awaitable
 from typing import Annotated, TypeVar
 
 import structlog
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 from temporalio.service import RPCError
 
 from api import openapi
-from api.access import needs
+from api.access import Auditor
 from api.problems import RETRY_SOON, FieldError, Problem
 from api.reading import recorded
 from api.services import Served, Services, now
@@ -27,13 +27,12 @@ from domain.view import obligations, view
 from records.personal import is_erased
 from records.sealing import KeyRing
 from runtime.keys import key_ring, signing_key, written_ring
-from runtime.tokens import Principal, Scope
+from runtime.tokens import Principal
 
 log = structlog.get_logger("api")
 
 router = APIRouter(prefix="/v1/audit/requests/{number}", tags=["audit"])
 
-Auditor = Annotated[Principal, Depends(needs(Scope.audit))]
 T = TypeVar("T")
 
 

@@ -5,22 +5,20 @@ from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_core import to_jsonable_python
 
 from api import openapi, reading
-from api.access import needs
+from api.access import Watcher
 from api.marks import mark
 from api.services import Served, now
 from domain.values import Duration, Name
 from records import board as records
-from runtime.tokens import Principal, Scope
 
 router = APIRouter(prefix="/v1/board", tags=["board"])
 
-Watcher = Annotated[Principal, Depends(needs(Scope.board))]
 FRESH = {"Cache-Control": "private, no-cache"}
 
 

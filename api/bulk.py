@@ -6,16 +6,15 @@ Nothing is decided here: the workflow of each request takes the event or refuses
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid4, uuid5
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import ValidationError
 from sqlalchemy import Engine
 
 from api import openapi, reporting
-from api.access import as_reported_by, needs
+from api.access import Steerer, as_reported_by
 from api.answers import reader_language
 from api.bodies import JsonBody
 from api.language import Language, say
@@ -24,18 +23,15 @@ from api.problems import KINDS, FieldError, Problem
 from api.reading import digest
 from api.requests import IdempotencyKey
 from api.services import Served, Services, now
-from api.validation import field_errors
+from api.validation import read_as
 from domain.events import BaseEvent
 from domain.numbering import is_request_number
 from domain.refusals import REASONS, Refused
 from records import queries
-from runtime.tokens import Principal, Scope
-
-Kind = TypeVar("Kind", bound=Order)
+from runtime.tokens import Principal
 
 router = APIRouter(prefix="/v1/bulk", tags=["bulk"])
 
-Steerer = Annotated[Principal, Depends(needs(Scope.steer))]
 AT_ONCE = 8
 """Requests that are asked at the same time."""
 _IDS = UUID("8d9c2f5e-6a5b-4b39-9f0e-0c3c4d1f7b21")
@@ -51,8 +47,7 @@ async def reassign(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Offer work to another engineer, or to several in turn."""
-    order = _read(Reassign, body)
-    return await _carry_out(services, caller, order, idempotency_key, call)
+    return await _carry_out(services, caller, read_as(Reassign, body), idempotency_key, call)
 
 
 @router.post("/hold", **openapi.HOLD)
@@ -64,8 +59,7 @@ async def hold(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Put requests on hold, as their customers asked."""
-    order = _read(PutOnHold, body)
-    return await _carry_out(services, caller, order, idempotency_key, call)
+    return await _carry_out(services, caller, read_as(PutOnHold, body), idempotency_key, call)
 
 
 @router.post("/resume", **openapi.RESUME)
@@ -77,16 +71,7 @@ async def resume(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Go on with requests that are on hold."""
-    order = _read(Resume, body)
-    return await _carry_out(services, caller, order, idempotency_key, call)
-
-
-def _read(kind: type[Kind], body: Any) -> Kind:
-    try:
-        return kind.model_validate(body)
-    except ValidationError as error:
-        details = error.errors(include_input=False, include_url=False)
-        raise Problem("validation_failed", errors=field_errors(details)) from None
+    return await _carry_out(services, caller, read_as(Resume, body), idempotency_key, call)
 
 
 class Became(NamedTuple):

@@ -2,23 +2,20 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, model_validator
 
 from api import openapi, reading
-from api.access import needs
+from api.access import Steerer, Watcher
 from api.problems import Problem
 from api.services import Served
 from domain.values import State, rfc3339
 from domain.vocabulary import MessageChannel, Role, SendingState
 from records import outbox
-from runtime.tokens import Principal, Scope
 
 router = APIRouter(prefix="/v1", tags=["notifications"])
 
-Watcher = Annotated[Principal, Depends(needs(Scope.board))]
-Steerer = Annotated[Principal, Depends(needs(Scope.steer))]
 
 MAY_RESEND = (Role.supervisor, Role.manager)
 

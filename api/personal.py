@@ -5,7 +5,6 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from api import openapi
@@ -15,7 +14,7 @@ from api.bodies import JsonBody
 from api.problems import FieldError, Problem
 from api.reading import recorded
 from api.services import Served, Services, now
-from api.validation import field_errors
+from api.validation import read_as
 from domain import shown
 from domain.intake import Phone
 from domain.masking import HIDDEN
@@ -97,11 +96,7 @@ async def find_customer(
     services: Served, caller: Entitled, call: Request, body: JsonBody
 ) -> Response:
     """Find a customer's requests by phone number: in the body, so that no log keeps it."""
-    try:
-        wanted = Wanted.model_validate(body)
-    except ValidationError as error:
-        details = error.errors(include_input=False, include_url=False)
-        raise Problem("validation_failed", errors=field_errors(details)) from None
+    wanted = read_as(Wanted, body)
     reader = disclosure.Reader(caller.role, caller.id, wanted.reason, request_id(call.scope))
     found = await services.records(disclosure.find, wanted.phone, reader, now())
     log.info("personal_data_read", what="find", role=reader.role, who=reader.id)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Send
 
 from api import openapi
-from api.board import Watcher
+from api.access import Watcher
 from api.marks import mark, moment_of
 from api.middleware import what_happened
 from api.services import Services, now

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 
 from api import openapi, reporting
-from api.access import Reader, as_reported_by, needs
+from api.access import Reader, Worker, as_reported_by
 from api.bodies import JsonBody, OptionalJsonBody
 from api.filters import Filters
 from api.problems import Problem
@@ -19,7 +19,7 @@ from domain.todo import DUTIES, StoredTask, is_task, number_of
 from domain.values import Name, Prose, Value
 from domain.vocabulary import Role, TaskKind
 from records import inbox
-from runtime.tokens import Principal, Scope
+from runtime.tokens import Principal
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -62,7 +62,6 @@ async def _staff(caller: Reader) -> Principal:
 
 
 Staff = Annotated[Principal, Depends(_staff)]
-Worker = Annotated[Principal, Depends(needs(Scope.work))]
 
 
 @router.get("", **openapi.TASKS)

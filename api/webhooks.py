@@ -4,14 +4,14 @@ import asyncio
 import re
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from activities.targets import BadTarget, Targets
 from api import webhook_models as shown
-from api.access import needs
-from api.bodies import JsonBody, json_body
+from api.access import Subscriber
+from api.bodies import JsonBody, OptionalJsonBody
 from api.language import Text
 from api.problems import FieldError, Problem
 from api.services import Served, Services
@@ -30,13 +30,12 @@ from domain.values import Name
 from domain.vocabulary import Role
 from records import deliveries, webhooks
 from records.tables import Webhook
-from runtime.tokens import Principal, Scope
+from runtime.tokens import Principal
 
 T = TypeVar("T")
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
-Subscriber = Annotated[Principal, Depends(needs(Scope.subscribe))]
 
 JUDGE_SECONDS = 5.0
 _PLACE = re.compile(r"[0-9]{1,9}")
@@ -125,10 +124,12 @@ async def remove_webhook(services: Served, caller: Subscriber, id: str) -> Respo
 
 
 @router.post("/{id}/rotate-secret", **shown.ROTATE)
-async def rotate_secret(services: Served, caller: Subscriber, call: Request, id: str) -> Response:
+async def rotate_secret(
+    services: Served, caller: Subscriber, id: str, body: OptionalJsonBody
+) -> Response:
     """Give a subscription a new secret; until the overlap ends, events carry both signatures."""
     await _found(services, caller, id)
-    wanted = read_as(Rotation, await json_body(call) if await call.body() else {})
+    wanted = read_as(Rotation, body)
     rotated, secret = _still(await services.records(webhooks.rotate, id, wanted.overlap))
     return _secret(rotated, secret, 200)
 

@@ -20,7 +20,7 @@ from activities.working_days import calendar_for
 from domain.policy import Policy, PolicyError
 from runtime import keys
 from runtime.settings import Settings
-from runtime.tokens import SHORTEST_SECRET, signing_key
+from runtime.tokens import SHORTEST_SECRET, token_key
 from runtime.trouble import Trouble
 
 CHECK_DATABASE_FOR = 2.0
@@ -86,7 +86,7 @@ def identity(settings: Settings) -> None:
         return
     keys.key_ring(settings)
     keys.signing_key(settings)
-    signing_key(settings)
+    token_key(settings)
     if issuer and not issuer.startswith("https://"):
         raise Trouble(
             "AFTERSALES_OIDC_ISSUER is not an https address, so its keys could be exchanged on "

@@ -111,7 +111,7 @@ def mint(settings: Settings, role: Role, id: str, ttl: timedelta = timedelta(hou
         "iat": now,
         "exp": now + ttl,
     }
-    return jwt.encode(claims, signing_key(settings), algorithm=ALGORITHM)
+    return jwt.encode(claims, token_key(settings), algorithm=ALGORITHM)
 
 
 def verify(key: bytes, token: str) -> Principal:
@@ -150,7 +150,7 @@ def codec_token(settings: Settings, ttl: timedelta = timedelta(days=30)) -> str:
         WeakSecret: `AFTERSALES_TOKEN_SECRET` has fewer than 32 bytes.
     """
     claims = {"iss": ISSUER, "aud": CODEC, "exp": datetime.now(UTC) + ttl}
-    return jwt.encode(claims, signing_key(settings), algorithm=ALGORITHM)
+    return jwt.encode(claims, token_key(settings), algorithm=ALGORITHM)
 
 
 def check_codec_token(key: bytes, token: str) -> None:
@@ -167,7 +167,7 @@ def check_codec_token(key: bytes, token: str) -> None:
         raise TokenInvalid from None
 
 
-def signing_key(settings: Settings) -> bytes:
+def token_key(settings: Settings) -> bytes:
     """The configured secret, or the key file of the data folder, made on first use.
 
     Raises:

@@ -8,7 +8,7 @@ import pytest
 from domain.admission import ADMISSIONS
 from domain.events import EVENTS
 from domain.vocabulary import Role, Stage
-from runtime.tokens import SCOPES, Scope, signing_key
+from runtime.tokens import SCOPES, Scope, token_key
 from runtime.tracking import tracking_link
 from tests.api.caller import Caller, Json, event
 from tests.pure.builders import event as valid_event
@@ -29,7 +29,7 @@ def everyone(caller: Caller, number: str) -> dict[Role, Caller]:
     """Someone of every role who may see the request."""
     people = {role: caller.acting_as(role) for role in Role}
     people[Role.engineer] = caller.acting_as(Role.engineer, ENGINEER)
-    link = tracking_link(caller.settings, signing_key(caller.settings), number, datetime.now(UTC))
+    link = tracking_link(caller.settings, token_key(caller.settings), number, datetime.now(UTC))
     people[Role.customer].headers = {"Authorization": f"Bearer {link.token}"}
     return people
 

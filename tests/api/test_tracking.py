@@ -7,7 +7,7 @@ import pytest
 
 from api.tracking import MAY_SHARE, Tracked
 from domain.vocabulary import Role
-from runtime.tokens import mint, signing_key
+from runtime.tokens import mint, token_key
 from runtime.tracking import tracking_link
 from tests.api.caller import Caller, body
 
@@ -65,7 +65,7 @@ async def test_those_who_talk_to_customers_make_links(caller: Caller, role: Role
 
 async def test_a_forged_or_old_link_opens_nothing(caller: Caller) -> None:
     number = await caller.takes_in()
-    key = signing_key(caller.settings)
+    key = token_key(caller.settings)
     long_ago = datetime.now(UTC) - timedelta(days=31)
     old = tracking_link(caller.settings, key, number, long_ago).token
     good = tracking_link(caller.settings, key, number, datetime.now(UTC)).token
@@ -92,7 +92,7 @@ async def test_a_forged_or_old_link_opens_nothing(caller: Caller) -> None:
 async def test_a_link_expires_as_a_bearer_token_too(caller: Caller) -> None:
     number = await caller.takes_in()
     long_ago = datetime.now(UTC) - timedelta(days=31)
-    token = tracking_link(caller.settings, signing_key(caller.settings), number, long_ago).token
+    token = tracking_link(caller.settings, token_key(caller.settings), number, long_ago).token
     customer = caller.acting_as(Role.customer)
     customer.headers = {"Authorization": f"Bearer {token}"}
     answer = await customer.get(f"/v1/requests/{number}")

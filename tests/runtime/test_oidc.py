@@ -28,7 +28,7 @@ from runtime.tokens import (
     RoleUnclear,
     TokenInvalid,
     mint,
-    signing_key,
+    token_key,
 )
 
 AUDIENCE = "aftersales-api"
@@ -374,7 +374,7 @@ async def test_an_address_of_the_keys_needs_no_discovery(
 
 
 async def test_both_kinds_of_token_count_at_once(settings: Settings, token: Token) -> None:
-    key = signing_key(settings)
+    key = token_key(settings)
     identity = Identity(settings, key)
     assert (await identity.bearer(mint(settings, Role.engineer, "E-1"))).id == "E-1"
     assert (await identity.bearer(token())).id == "张-1"

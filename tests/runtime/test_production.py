@@ -15,7 +15,7 @@ from runtime.demo import demonstration
 from runtime.doctor import findings
 from runtime.keys import key_ring
 from runtime.settings import Settings
-from runtime.tokens import mint, signing_key
+from runtime.tokens import mint, token_key
 from runtime.trouble import Trouble
 from runtime.up import environment
 from tests.runtime.conftest import Refuses
@@ -26,7 +26,7 @@ GIVEN: dict[str, Any] = {
     "data_keys": SecretStr(KeyRing.make("first")),
 }
 MAKES: dict[str, Any] = {
-    "token_secret": signing_key,
+    "token_secret": token_key,
     "signing_key": keys.signing_key,
     "data_keys": key_ring,
 }
@@ -63,7 +63,7 @@ def test_an_issuer_does_not_sign_tracking_links(tmp_path: Path) -> None:
 def test_development_makes_its_own(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, data_dir=tmp_path)
     preflight.identity(settings)
-    assert signing_key(settings)
+    assert token_key(settings)
     key_ring(settings)
 
 
