@@ -342,7 +342,8 @@ def audit_show(
     """Print a request exactly as it stood at a moment, and what was due then."""
     import json
 
-    from audit.time_travel import CannotReplay, NotYet, as_it_stood
+    from audit.semantics import CannotReplay
+    from audit.time_travel import NotYet, as_it_stood
     from domain.view import obligations, view
     from runtime.keys import key_ring
 

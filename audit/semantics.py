@@ -26,6 +26,7 @@ from temporalio.worker import (
 )
 from temporalio.workflow import _Definition
 
+from domain.effects import Entry
 from domain.tasks import FIND_ENGINEER, WRITE_DOWN, Search, WriteDown
 from records.sealing import KeyRing
 from runtime.codec import SealedPayloads
@@ -60,17 +61,28 @@ class Difference(NamedTuple):
         return f"{self.what} ({where}): recorded {self.recorded!r}, computed {self.computed!r}"
 
 
+class CannotReplay(Exception):
+    """Today's code would have done something else than the history says."""
+
+
 class Watcher(WorkflowRunner):
     """Runs workflows without the sandbox, and keeps what they do, by run.
 
     Args:
         on_activation: called with run id, workflow time and the workflow after each activation.
+
+    Attributes:
+        deeds: what each run did.
+        lines: the timeline's lines that each run wrote, with the step that wrote them.
+        workflows: each run's workflow as it was left.
     """
 
     def __init__(self, on_activation: OnActivation | None = None) -> None:
         self._runner = UnsandboxedWorkflowRunner()
         self._on_activation = on_activation
         self.deeds: dict[str, Deeds] = {}
+        self.lines: dict[str, list[tuple[str, Entry]]] = {}
+        self.workflows: dict[str, ServiceRequestWorkflow] = {}
 
     def prepare_workflow(self, defn: _Definition) -> None:
         """As without us."""
@@ -81,12 +93,14 @@ class Watcher(WorkflowRunner):
         instance = self._runner.create_instance(det)
         run, activate = det.info.run_id, instance.activate
         deeds = self.deeds[run] = {}
+        lines = self.lines[run] = []
 
         def watched(act: WorkflowActivation) -> WorkflowActivationCompletion:
             completion = activate(act)
+            self.workflows[run] = instance._object  # type: ignore[attr-defined]
             # Now, because what is sent on will be sealed in place.
             for command in completion.successful.commands:
-                deeds.update(_done(command, len(deeds)))
+                deeds.update(_done(command, len(deeds), lines))
             # Being dropped from the cache is an activation too, at no time at all.
             if self._on_activation is not None and act.HasField("timestamp"):
                 moment = act.timestamp.ToDatetime(tzinfo=UTC)
@@ -102,6 +116,15 @@ def watching_replayer(ring: KeyRing, watcher: Watcher) -> Replayer:
     return Replayer(
         workflows=[ServiceRequestWorkflow], plugins=[plugin(ring)], workflow_runner=watcher
     )
+
+
+async def replay_whole(ring: KeyRing, run: WorkflowHistory, watcher: Watcher) -> str | None:
+    """Replay one run under the watcher's eyes; where today's code would have gone another way."""
+    replayer = watching_replayer(ring, watcher)
+    result = await replayer.replay_workflow(run, raise_on_replay_failure=False)
+    if result.replay_failure is None:
+        return None
+    return " ".join(str(result.replay_failure).split())[:500]
 
 
 async def differences(history: WorkflowHistory, computed: Deeds, ring: KeyRing) -> list[Difference]:
@@ -138,7 +161,7 @@ def _compared(recorded: dict[Key, tuple[int, Any]], computed: Deeds) -> Iterator
 # --- what the code does ---------------------------------------------------------------------------
 
 
-def _done(command: WorkflowCommand, count: int) -> Deeds:
+def _done(command: WorkflowCommand, count: int, lines: list[tuple[str, Entry]]) -> Deeds:
     match command.WhichOneof("variant"):
         case "start_timer":
             started = command.start_timer
@@ -150,7 +173,14 @@ def _done(command: WorkflowCommand, count: int) -> Deeds:
             }
         case "schedule_local_activity":
             step = command.schedule_local_activity
-            return {("step", str(step.seq)): _asked(step.activity_type, step.arguments)}
+            asked: dict[str, Any] = {"activity": step.activity_type}
+            if model := _INPUTS.get(step.activity_type):
+                (argument,) = step.arguments
+                given = model.model_validate_json(argument.data)
+                asked["input"] = given.digest
+                if isinstance(given, WriteDown):
+                    lines += [(str(step.seq), line) for line in given.entries]
+            return {("step", str(step.seq)): asked}
         case "upsert_workflow_search_attributes":
             shown = command.upsert_workflow_search_attributes.search_attributes
             return {("shown", f"#{count}"): _fields(shown.indexed_fields)}
@@ -162,15 +192,6 @@ def _done(command: WorkflowCommand, count: int) -> Deeds:
         case "continue_as_new_workflow_execution":
             return {("continued", ""): _said(command.continue_as_new_workflow_execution.arguments)}
     return {}
-
-
-def _asked(activity: str, arguments: Iterable[Payload]) -> dict[str, Any]:
-    asked: dict[str, Any] = {"activity": activity}
-    model = _INPUTS.get(activity)
-    if model is not None:
-        for argument in arguments:
-            asked["input"] = model.model_validate_json(argument.data).digest
-    return asked
 
 
 def _numbered(computed: Deeds) -> Deeds:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from audit.histories import Story
-from audit.semantics import Watcher, watching_replayer
+from audit.semantics import CannotReplay, Watcher, replay_whole
 from domain.request import ServiceRequest
 from records.sealing import KeyRing
 from workflows.service_request import ServiceRequestWorkflow
@@ -11,10 +11,6 @@ from workflows.service_request import ServiceRequestWorkflow
 
 class NotYet(LookupError):
     """At that moment the request had not come in."""
-
-
-class CannotReplay(Exception):
-    """Today's code cannot replay the history as far as that moment."""
 
 
 async def as_it_stood(ring: KeyRing, told: Story, moment: datetime) -> ServiceRequest:
@@ -33,11 +29,9 @@ async def as_it_stood(ring: KeyRing, told: Story, moment: datetime) -> ServiceRe
         if now <= moment:
             stood = workflow.request.model_copy(deep=True)
 
-    replayer = watching_replayer(ring, Watcher(remember))
     for run in told.runs:
-        result = await replayer.replay_workflow(run, raise_on_replay_failure=False)
-        if result.replay_failure is not None:
-            raise CannotReplay(" ".join(str(result.replay_failure).split())[:500])
+        if (failure := await replay_whole(ring, run, Watcher(remember))) is not None:
+            raise CannotReplay(failure)
     if stood is None:
         raise NotYet(f"{told.number} had not come in at {moment.isoformat()}")
     return stood

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from audit.histories import NoHistory, Story
 from audit.manifests import BEGINNING, Head, Manifest
-from audit.semantics import Watcher, differences, watching_replayer
+from audit.semantics import Watcher, differences, replay_whole
 from audit.store import Missing, Store
 from records.sealing import KeyRing
 
@@ -115,12 +115,9 @@ async def check_replay(ring: KeyRing, told: Story) -> AsyncIterator[Finding]:
     every workflow inside it, and an archive is read twice as fast without.
     """
     watcher = Watcher()
-    replayer = watching_replayer(ring, watcher)
     for run in told.runs:
-        result = await replayer.replay_workflow(run, raise_on_replay_failure=False)
-        if result.replay_failure is not None:
-            detail = " ".join(str(result.replay_failure).split())[:500]
-            yield Finding(Fault.replay_differs, told.number, detail)
+        if (failure := await replay_whole(ring, run, watcher)) is not None:
+            yield Finding(Fault.replay_differs, told.number, failure)
             continue
         for difference in await differences(run, watcher.deeds[run.run_id], ring):
             yield Finding(Fault.rules_differ, told.number, str(difference))
