@@ -162,12 +162,18 @@ def event(name: str, **payload: Any) -> BaseEvent:
     return parsed
 
 
+STORIES: list["Story"] = []
+"""Every story that the present test tells."""
+
+
 class Story:
-    """A request, the time it has reached, and everything it asked the outside to do."""
+    """A request, the time it has reached, what it was sent and what it asked the outside to do."""
 
     def __init__(self, **changes: Any) -> None:
         self.request, self.effects = ServiceRequest.receive(brief(**changes))
         self.now = self.request.received_at
+        self.sent: list[BaseEvent] = []
+        STORIES.append(self)
 
     def did(self, name: str, at: str | datetime | None = None, **payload: Any) -> Self:
         """Something was reported and taken; other times may be given as times of the story, too."""
@@ -249,7 +255,8 @@ class Story:
                 payload = {**payload, time: at(payload[time])}
         if name in ("accepted", "declined") and (offer := self.request.open_offer):
             payload = {"engineer": offer.engineer, **payload}
-        return event(name, **payload)
+        self.sent.append(event(name, **payload))
+        return self.sent[-1]
 
     def _at(self, when: str | datetime | None) -> None:
         if when is not None:

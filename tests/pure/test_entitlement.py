@@ -40,9 +40,8 @@ def test_an_offer_declined_or_left_unanswered_is_over() -> None:
 
 
 def test_only_ones_own_refusal_may_come_again() -> None:
-    declined = event("declined", engineer=ENGINEER)
-    story = given().walked("responded").offered()
-    story.request.apply(declined, story.now)
+    story = given().walked("responded").offered().did("declined")
+    declined = story.sent[-1]
     assert is_declined_again(story.request, declined)
     somebody_elses = next(id for id in story.request.seen if id != str(declined.id))
     assert not is_declined_again(story.request, event("declined", engineer=ENGINEER))
