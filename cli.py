@@ -165,22 +165,24 @@ def seed() -> None:
 
 @app.command()
 def rekey() -> None:
-    """Wrap every customer's data key, and seal webhooks' secrets, with the ring's first key."""
-    from records import webhooks
-    from records.personal import rekey as run
+    """Wrap the keys of customers and records, and seal webhooks' secrets, with the first key."""
+    from audit import keys
+    from records import personal, webhooks
     from records.sealing import Unsealable
 
     engine = _records(_settings())
-    done = run(engine)
+    done, records = personal.rekey(engine), keys.rekey(engine)
     typer.echo(f"{done.done} data keys were wrapped anew.")
+    if records.done:
+        typer.echo(f"{records.done} keys of archived records were wrapped anew.")
     try:
         if secrets := webhooks.rekey(engine):
             typer.echo(f"{secrets} webhook secrets were sealed anew.")
     except Unsealable as error:
         raise Trouble(f"A webhook's secret does not open ({error})") from None
-    if done.unopened:
+    if unopened := done.unopened + records.unopened:
         raise Trouble(
-            f"{done.unopened} data keys do not open with this ring",
+            f"{unopened} data keys do not open with this ring",
             "add the key that wrapped them to AFTERSALES_DATA_KEYS; drop no key before",
         )
 
@@ -376,19 +378,20 @@ def _story(settings: Settings, number: str) -> Any:
     from records.engine import open_engine
     from records.personal import is_erased
     from runtime import preflight
+    from runtime.keys import key_ring
     from runtime.temporal import connect
     from runtime.up import as_started
 
     preflight.reachable_database(settings)
     found = as_started(settings)
 
-    engine = open_engine(settings.database)
+    engine, ring = open_engine(settings.database), key_ring(settings)
     if is_erased(engine, number):
         raise Trouble(f"The customer of {number} was erased; the history is not shown any more")
 
     async def story() -> Any:
         client = await connect(found, lazy=True)
-        return await story_of(engine, client, Store(settings.archive), number)
+        return await story_of(engine, client, Store(settings.archive), ring, number)
 
     try:
         return asyncio.run(story())

@@ -121,6 +121,7 @@ def build_archivist(settings: Settings, engine: Engine, client: Client) -> Archi
         engine,
         client,
         Store(settings.archive),
+        key_ring(settings),
         signing_key(settings),
         timezone=settings.timing_policy.timezone,
     )

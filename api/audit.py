@@ -108,7 +108,11 @@ async def _story(services: Services, caller: Principal, number: str, what: str) 
     log.info("audit_read", number=number, what=what, by=f"{caller.role}/{caller.id}")
     try:
         return await story_of(
-            services.engine, services.client, Store(services.settings.archive), number
+            services.engine,
+            services.client,
+            Store(services.settings.archive),
+            _ring(services),
+            number,
         )
     except HistoryGone:
         raise Problem("history_gone") from None

@@ -19,10 +19,13 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from audit.histories import HistoryGone, Story, fetch, is_running
+from audit.keys import key_file, wrapped
 from audit.manifests import BEGINNING, Head, Manifest, public_key
 from audit.store import Missing, Store
 from records import chain, tables
+from records.chain import Kind
 from records.personal import is_erased
+from records.sealing import DataKey, KeyRing
 
 log = structlog.get_logger("audit")
 
@@ -39,6 +42,7 @@ class Archivist:
     Several may work on the same archive: the database gives each place in the chain once.
 
     Args:
+        ring: wraps the records' keys.
         key: signs the heads.
         timezone: whose months count.
     """
@@ -48,12 +52,14 @@ class Archivist:
         engine: Engine,
         client: Client,
         store: Store,
+        ring: KeyRing,
         key: Ed25519PrivateKey,
         *,
         timezone: str = "Asia/Shanghai",
         now: Callable[[], datetime] = _now,
     ) -> None:
-        self._engine, self._client, self._store, self._key = engine, client, store, key
+        self._engine, self._client, self._store = engine, client, store
+        self._ring, self._key = ring, key
         self._zone, self._now = ZoneInfo(timezone), now
         self._gone: set[str] = set()
 
@@ -108,26 +114,29 @@ class Archivist:
                 log.error("history_gone", number=closed.number)
             self._gone.add(closed.number)
             return False
-        try:
-            return await asyncio.to_thread(self._archive, closed, story)
-        except IntegrityError:
-            return False  # Another was faster to take the place: the next round.
+        return await asyncio.to_thread(self._archive, closed, story)
 
     def _archive(self, closed: tables.Archive, story: Story) -> bool:
-        """The file first: a manifest never speaks of what is not there."""
-        content = story.written()
+        """The file first: a manifest never speaks of what is not there.
+
+        Its name is its content's, so that two archivists never write the same file. Until the
+        entry is in the chain, its key is nowhere but here: a file left behind opens to nobody.
+        """
+        number, key = closed.number, DataKey()
+        content = story.sealed(key)
+        sha256 = hashlib.sha256(content).hexdigest()
         now = self._now()
         month = self._month(now)
-        file = f"{month}/{closed.number}.history.json.gz"
+        file = f"{month}/{number}-{sha256[:8]}.history"
         self._store.put(file, content)
 
-        def link(seq: int, previous: str | None) -> tables.Manifest:
+        def link(seq: int, previous: str | None) -> tables.Link:
             manifest = Manifest(
                 seq=seq,
                 month=month,
-                number=closed.number,
+                number=number,
                 file=file,
-                sha256=hashlib.sha256(content).hexdigest(),
+                sha256=sha256,
                 events=story.events,
                 runs=tuple(run.run_id for run in story.runs),
                 builds=story.builds,
@@ -137,22 +146,31 @@ class Archivist:
                 archived_at=now,
                 previous=previous or BEGINNING,
             )
-            return tables.Manifest(
-                seq=seq,
-                number=closed.number,
-                month=month,
-                hash=manifest.hash,
-                content=manifest.model_dump_json(),
-            )
+            return _as_link(manifest, wrapped(self._ring, number, key))
 
-        return chain.add(self._engine, closed.number, link)
+        try:
+            added = chain.add(self._engine, Kind.history, number, link)
+        except IntegrityError:  # Another was faster to take the place: the next round.
+            added = False
+        if not added:
+            self._store.remove(file)
+        return added
 
     def _file(self) -> None:
+        """Bring the store to what the chain says, entries and keys alike."""
         while rows := chain.unfiled(self._engine):
             for row in rows:
-                manifest = Manifest.model_validate_json(row.content)
-                self._store.put(manifest.name, manifest.written())
-                chain.mark_filed(self._engine, row.seq)
+                if row.number and row.kind == Kind.history:
+                    self._keep_key(row.number, row.key)
+                entry = Manifest.model_validate_json(row.content)
+                self._store.put(entry.name, entry.written())
+                chain.mark_filed(self._engine, row)
+
+    def _keep_key(self, number: str, key: str | None) -> None:
+        if key is None:
+            self._store.remove(key_file(number))
+        else:
+            self._store.put(key_file(number), key.encode())
 
     def _head(self, month: str, count: int, last: int) -> Head | None:
         """The month's head to be signed; None: it is."""
@@ -173,3 +191,15 @@ class Archivist:
 
     def _month(self, moment: datetime) -> str:
         return f"{moment.astimezone(self._zone):%Y-%m}"
+
+
+def _as_link(entry: Manifest, key: str) -> tables.Link:
+    return tables.Link(
+        seq=entry.seq,
+        kind=entry.kind,
+        number=entry.number,
+        month=entry.month,
+        hash=entry.hash,
+        content=entry.model_dump_json(),
+        key=key,
+    )

@@ -1,4 +1,5 @@
-"""Histories as they are kept: the raw events of every run, just as the server had them."""
+"""Histories as they are kept: the raw events of every run, just as the server had them, sealed with
+a key of the record's own."""
 
 import gzip
 import json
@@ -7,6 +8,8 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
+
+from records.sealing import DataKey, Unsealable
 
 
 class HistoryGone(Exception):
@@ -53,14 +56,30 @@ class Story:
         return {"number": self.number, "runs": runs}
 
     def written(self) -> bytes:
-        """The file's content: always the same for the same history."""
+        """The history in bytes: always the same for the same history."""
         # Sorted: a map of protobuf's has no order of its own.
         content = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
         return gzip.compress(content.encode(), compresslevel=6, mtime=0)
 
+    def sealed(self, key: DataKey) -> bytes:
+        """The file's content: it opens only with this key, as this request's history."""
+        return key.seal_bytes(self.written(), _about(self.number))
+
+    @classmethod
+    def opened(cls, sealed: bytes, key: DataKey, number: str) -> "Story":
+        """The history in a request's file.
+
+        Raises:
+            NoHistory: the key does not open it, or there is none in it.
+        """
+        try:
+            return cls.read(key.open_bytes(sealed, _about(number)))
+        except Unsealable:
+            raise NoHistory("its key does not open it") from None
+
     @classmethod
     def read(cls, content: bytes) -> "Story":
-        """The history in a file.
+        """The history in what was `written`.
 
         Raises:
             NoHistory: there is none in it.
@@ -110,6 +129,10 @@ async def fetch(client: Client, number: str) -> Story:
     except RPCError as error:
         raise _gone(error, number) from None
     return Story(number, tuple(runs))
+
+
+def _about(number: str) -> str:
+    return f"history/{number}"
 
 
 def _gone(error: RPCError, number: str) -> Exception:

@@ -82,7 +82,10 @@ async def inspect(
         keys: the public keys that may have signed.
         console: where progress is shown, if it is a terminal.
     """
-    wanted = check_one(store, number) if number else check_month(store, month or "", keys)
+    read = KeyRing.read(ring)
+    wanted = (
+        check_one(store, read, number) if number else check_month(store, read, month or "", keys)
+    )
     result = Inspection()
     for each in wanted:
         if isinstance(each, Manifest):
@@ -93,12 +96,11 @@ async def inspect(
             result.stray.append(each)
     whole = {v.manifest.number: v for v in result.verdicts if not v.findings}
     if len(whole) <= FEW:
-        read = KeyRing.read(ring)
         for verdict in whole.values():
-            told = story(store, verdict.manifest)
+            told = story(store, read, verdict.manifest)
             verdict.findings += [finding async for finding in check_replay(read, told)]
         return result
-    files = [(number, from_store(store.url, v.manifest.file)) for number, v in whole.items()]
+    files = [(number, from_store(store.url, v.manifest)) for number, v in whole.items()]
     with Progress(console=console, disable=console is None or not console.is_terminal) as progress:
         bar = progress.add_task("Replaying 重放", total=len(files))
         async for number, findings in check_all(files, ring):

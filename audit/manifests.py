@@ -1,8 +1,8 @@
-"""Manifests: what was archived, each bound to the one before, so that none can be changed,
-removed or put elsewhere without its being seen.
+"""The chain of the archive: what was done, each entry bound to the one before, so that none can be
+changed, removed or put elsewhere without its being seen.
 
-Manifests count from 1 and are filed by the month in which they were written. Each names the hash of
-the one before it, across months. When a month is over, the hash of its last manifest is signed: the
+Entries count from 1 and are filed by the month in which they were written. Each names the hash of
+the one before it, across months. When a month is over, the hash of its last entry is signed: the
 head of the chain.
 """
 
@@ -10,7 +10,7 @@ import base64
 import hashlib
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -19,29 +19,55 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from domain.values import Value, canonical
 
 BEGINNING = "0" * 64
-"""What the very first manifest has before it."""
+"""What the very first entry has before it."""
 
 MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
-class Manifest(Value):
-    """What is known of one archived history.
+class Entry(Value):
+    """A place in the chain, and what was done there.
 
     Attributes:
         seq: its place in the chain, from 1.
         month: when it was written (`2026-11`), in the archive's time zone.
+        previous: the hash of the entry before this one.
+    """
+
+    kind: str
+    seq: int
+    month: str
+    previous: str
+
+    @property
+    def hash(self) -> str:
+        """What the next entry binds itself to."""
+        return hashlib.sha256(_canonical(self.model_dump(mode="json"))).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Its own file in the store."""
+        raise NotImplementedError
+
+    def written(self) -> bytes:
+        """The file's content: the entry and its hash."""
+        return _canonical({**self.model_dump(mode="json"), "hash": self.hash})
+
+
+class Manifest(Entry):
+    """What is known of one archived history.
+
+    Attributes:
         number: the request.
         file: the name of the history's file in the store.
-        sha256: of that file, byte for byte.
+        sha256: of that file, byte for byte; it is sealed, so this holds whether or not its key is
+            still there.
         events: how many events the history has, over all its runs.
         runs: the run ids, first to last.
         builds: the code versions that ran it.
         policy_version: the rules that it promised by.
-        previous: the hash of the manifest before this one.
     """
 
-    seq: int
-    month: str
+    kind: Literal["history"] = "history"
     number: str
     file: str
     sha256: str
@@ -52,28 +78,18 @@ class Manifest(Value):
     outcome: str | None
     closed_at: datetime
     archived_at: datetime
-    previous: str
-
-    @property
-    def hash(self) -> str:
-        """What the next manifest binds itself to."""
-        return hashlib.sha256(_canonical(self.model_dump(mode="json"))).hexdigest()
 
     @property
     def name(self) -> str:
         """Its own file in the store."""
         return f"{self.month}/{self.seq:08d}-{self.number}.manifest.json"
 
-    def written(self) -> bytes:
-        """The file's content: the manifest and its hash."""
-        return _canonical({**self.model_dump(mode="json"), "hash": self.hash})
-
 
 class Head(Value):
     """The end of a month's chain, signed.
 
     Attributes:
-        count: how many manifests the month has.
+        count: how many entries the month has.
         seq, hash: the last one.
         key: the public key, base64, that verifies `signature`.
     """

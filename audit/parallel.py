@@ -8,12 +8,13 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from audit.histories import Story
+from audit.manifests import Manifest
 from audit.store import Store
-from audit.verification import Finding, check_replay
+from audit.verification import Finding, check_replay, story
 from records.sealing import KeyRing
 
-Source = Callable[[], bytes]
-"""Gives a history's file; called in another process, so that the file crosses over only once."""
+Source = Callable[[], Story]
+"""Gives a history; called in another process, so that it crosses over only once."""
 
 AHEAD = 2
 """How many histories wait for each core."""
@@ -21,14 +22,14 @@ AHEAD = 2
 _ring: KeyRing
 
 
-def from_store(url: str, file: str) -> Source:
+def from_store(url: str, manifest: Manifest) -> Source:
     """A history in the archive."""
-    return partial(_read, url, file)
+    return partial(_read, url, manifest)
 
 
-def in_hand(story: Story) -> Source:
+def in_hand(told: Story) -> Source:
     """A history already fetched."""
-    return partial(bytes, story.written())
+    return partial(Story.read, told.written())
 
 
 async def check_all(
@@ -76,8 +77,8 @@ async def _each(
             yield each
 
 
-def _read(url: str, file: str) -> bytes:
-    return Store(url).get(file)
+def _read(url: str, manifest: Manifest) -> Story:
+    return story(Store(url), _ring, manifest)
 
 
 def _begin(ring: str) -> None:
@@ -87,6 +88,6 @@ def _begin(ring: str) -> None:
 
 def _check(source: Source) -> list[Finding]:
     async def checked() -> list[Finding]:
-        return [finding async for finding in check_replay(_ring, Story.read(source()))]
+        return [finding async for finding in check_replay(_ring, source())]
 
     return asyncio.run(checked())

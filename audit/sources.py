@@ -8,7 +8,9 @@ from temporalio.client import Client
 from audit.histories import Story, fetch
 from audit.manifests import Manifest
 from audit.store import Store
+from audit.verification import story
 from records import chain
+from records.sealing import KeyRing
 
 
 async def manifest_of(engine: Engine, number: str) -> Manifest | None:
@@ -17,16 +19,18 @@ async def manifest_of(engine: Engine, number: str) -> Manifest | None:
     return Manifest.model_validate_json(row.content) if row else None
 
 
-async def story_of(engine: Engine, client: Client, store: Store, number: str) -> Story:
+async def story_of(
+    engine: Engine, client: Client, store: Store, ring: KeyRing, number: str
+) -> Story:
     """The history of a request as far as it goes.
 
     Raises:
         HistoryGone: neither the archive nor the server has it.
-        Missing: the archive should have it, and has not.
-        NoHistory: the archive's file holds none.
+        Missing: the archive should have it or its key, and has not.
+        NoHistory: the archive's file holds none, or does not open.
         temporalio.service.RPCError: the server did not answer.
     """
     manifest = await manifest_of(engine, number)
     if manifest is None:
         return await fetch(client, number)
-    return Story.read(await asyncio.to_thread(store.get, manifest.file))
+    return await asyncio.to_thread(story, store, ring, manifest)

@@ -1,5 +1,6 @@
 """Where the archive is kept: a folder, or any store that fsspec knows, such as S3."""
 
+import contextlib
 import posixpath
 
 import fsspec
@@ -38,6 +39,11 @@ class Store:
         except FileNotFoundError:
             raise Missing(name) from None
         return content
+
+    def remove(self, name: str) -> None:
+        """Remove a file; it may be gone already."""
+        with contextlib.suppress(FileNotFoundError):
+            self._files.rm_file(self._path(name))
 
     def names(self, folder: str = "") -> list[str]:
         """The names of everything directly in a folder, in order; none if there is no folder."""

@@ -1,7 +1,8 @@
 """What the archive can prove: that nothing in it was changed, removed or put elsewhere, and that
 each history is what today's code would have done.
 
-It needs the archive alone, with neither server nor database: years later that may be all there is.
+It needs the archive and the key ring, neither server nor database: years later that may be all
+there is.
 """
 
 import hashlib
@@ -11,10 +12,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from audit.histories import NoHistory, Story
+from audit.keys import key_file, key_of
 from audit.manifests import BEGINNING, Head, Manifest
 from audit.semantics import Watcher, differences, replay_whole
 from audit.store import Missing, Store
-from records.sealing import KeyRing
+from records.sealing import KeyRing, Unsealable
 
 _MANIFEST = re.compile(r"(?P<seq>[0-9]{8})-(?P<number>CR[0-9]{8}-[0-9]+)\.manifest\.json$")
 
@@ -26,6 +28,8 @@ class Fault(StrEnum):
     history_changed = "history_changed"
     history_misplaced = "history_misplaced"
     history_unreadable = "history_unreadable"
+    key_missing = "key_missing"
+    key_wrong = "key_wrong"
     manifest_changed = "manifest_changed"
     manifest_missing = "manifest_missing"
     chain_broken = "chain_broken"
@@ -45,10 +49,13 @@ class Finding(NamedTuple):
     detail: str
 
 
-def check_month(store: Store, month: str, keys: Sequence[str]) -> Iterator[Manifest | Finding]:
+def check_month(
+    store: Store, ring: KeyRing, month: str, keys: Sequence[str]
+) -> Iterator[Manifest | Finding]:
     """Every manifest of a month in order, and every fault of its files and its chain.
 
     Args:
+        ring: opens the histories.
         keys: the public keys, base64, that may have signed.
     """
     found = list(_filed(store, month))
@@ -63,14 +70,14 @@ def check_month(store: Store, month: str, keys: Sequence[str]) -> Iterator[Manif
             continue
         if finding is None:
             yield manifest
-            yield from _check_history(store, manifest)
+            yield from _check_history(store, ring, manifest)
         yield from _check_link(manifest, previous, name)
         previous = manifest
         manifests.append(manifest)
     yield from _check_head(store, month, manifests, keys)
 
 
-def check_one(store: Store, number: str) -> Iterator[Manifest | Finding]:
+def check_one(store: Store, ring: KeyRing, number: str) -> Iterator[Manifest | Finding]:
     """The manifest of one request with the faults of its file and of its links to both sides."""
     for month in months(store):
         names = list(_filed(store, month))
@@ -83,7 +90,7 @@ def check_one(store: Store, number: str) -> Iterator[Manifest | Finding]:
             if manifest is None:
                 return
             yield manifest
-            yield from _check_history(store, manifest)
+            yield from _check_history(store, ring, manifest)
             before = _read(store, names[place - 1])[0] if place else _before(store, month)
             yield from _check_link(manifest, before, name)
             if place + 1 < len(names) and (after := _read(store, names[place + 1])[0]):
@@ -98,14 +105,19 @@ def months(store: Store) -> list[str]:
     return [name for name in folders if re.fullmatch(r"[0-9]{4}-[0-9]{2}", name)]
 
 
-def story(store: Store, manifest: Manifest) -> Story:
+def story(store: Store, ring: KeyRing, manifest: Manifest) -> Story:
     """The archived history.
 
     Raises:
-        Missing: it is not there.
-        NoHistory: the file holds none.
+        Missing: it is not there, or its key is not.
+        NoHistory: the file holds none, or does not open.
     """
-    return Story.read(store.get(manifest.file))
+    sealed = store.get(manifest.file)
+    try:
+        key = key_of(store, ring, manifest.number)
+    except Unsealable as error:
+        raise NoHistory(str(error)) from None
+    return Story.opened(sealed, key, manifest.number)
 
 
 async def check_replay(ring: KeyRing, told: Story) -> AsyncIterator[Finding]:
@@ -149,25 +161,28 @@ def _without_hash(content: bytes) -> bytes:
     return re.sub(rb'"hash":"[0-9a-f]{64}",', b"", content, count=1)
 
 
-def _check_history(store: Store, manifest: Manifest) -> Iterator[Finding]:
+def _check_history(store: Store, ring: KeyRing, manifest: Manifest) -> Iterator[Finding]:
+    number = manifest.number
     try:
         content = store.get(manifest.file)
     except Missing:
-        yield Finding(Fault.history_missing, manifest.number, f"{manifest.file} is not there")
+        yield Finding(Fault.history_missing, number, f"{manifest.file} is not there")
         return
     if hashlib.sha256(content).hexdigest() != manifest.sha256:
-        yield Finding(
-            Fault.history_changed, manifest.number, f"{manifest.file} is not what was archived"
-        )
+        yield Finding(Fault.history_changed, number, f"{manifest.file} is not what was archived")
         return
     try:
-        told = Story.read(content)
+        told = Story.opened(content, key_of(store, ring, number), number)
+    except Missing:
+        yield Finding(Fault.key_missing, number, f"{key_file(number)} is not there")
+    except Unsealable as error:
+        yield Finding(Fault.key_wrong, number, f"{key_file(number)}: {error}")
     except NoHistory as error:
-        yield Finding(Fault.history_unreadable, manifest.number, str(error))
-        return
-    if told.is_about != {manifest.number}:
-        about = ", ".join(sorted(told.is_about))
-        yield Finding(Fault.history_misplaced, manifest.number, f"it tells of {about}")
+        yield Finding(Fault.history_unreadable, number, str(error))
+    else:
+        if told.is_about != {number}:
+            about = ", ".join(sorted(told.is_about))
+            yield Finding(Fault.history_misplaced, number, f"it tells of {about}")
 
 
 def _check_link(manifest: Manifest, before: Manifest | None, name: str) -> Iterator[Finding]:

@@ -1,20 +1,28 @@
-"""The chain of manifests in the database: what waits for its archive, and the next link."""
+"""The chain of the archive in the database: what waits for its archive, and the next link."""
 
 from collections.abc import Callable
+from enum import StrEnum
 
-from sqlalchemy import Engine, func
+from sqlalchemy import Engine, func, update
 from sqlmodel import col, select
 
 from records.engine import reading, writing
-from records.tables import Archive, Manifest
+from records.tables import Archive, Link
+
+
+class Kind(StrEnum):
+    """What an entry of the chain tells of."""
+
+    history = "history"
 
 
 def waiting(engine: Engine, after: str = "", limit: int = 100) -> list[Archive]:
     """Closed requests whose history is not in the archive, by number from after this one."""
+    archived = (col(Link.number) == col(Archive.number)) & (col(Link.kind) == Kind.history)
     wanted = (
         select(Archive)
-        .join(Manifest, col(Manifest.number) == col(Archive.number), isouter=True)
-        .where(col(Manifest.number).is_(None), Archive.number > after)
+        .join(Link, archived, isouter=True)
+        .where(col(Link.seq).is_(None), Archive.number > after)
         .order_by(col(Archive.number))
         .limit(limit)
     )
@@ -22,54 +30,59 @@ def waiting(engine: Engine, after: str = "", limit: int = 100) -> list[Archive]:
         return list(session.exec(wanted))
 
 
-def add(engine: Engine, number: str, link: Callable[[int, str | None], Manifest]) -> bool:
-    """Add a request's manifest to the chain, once; whether it is new.
+def add(
+    engine: Engine, kind: Kind, number: str | None, link: Callable[[int, str | None], Link]
+) -> bool:
+    """Add an entry to the chain, once for each request; whether it is new.
 
     Args:
-        link: makes the manifest from its place and the hash of the one before; None: the first.
+        link: makes it from its place and the hash of the one before; None: the first.
 
     Raises:
         sqlalchemy.exc.IntegrityError: another archivist added one meanwhile; try again.
     """
+    there = select(Link.seq).where(Link.number == number, Link.kind == kind)
     with writing(engine) as session:
-        if session.exec(select(Manifest.seq).where(Manifest.number == number)).first():
+        if number is not None and session.exec(there).first():
             return False
-        last = session.exec(select(Manifest).order_by(col(Manifest.seq).desc()).limit(1)).first()
+        last = session.exec(select(Link).order_by(col(Link.seq).desc()).limit(1)).first()
         session.add(link(last.seq + 1 if last else 1, last.hash if last else None))
         return True
 
 
-def unfiled(engine: Engine, limit: int = 100) -> list[Manifest]:
-    """Manifests that the archive does not have yet."""
+def unfiled(engine: Engine, limit: int = 100) -> list[Link]:
+    """Entries that the archive does not have as they are, in their order."""
     with reading(engine) as session:
-        wanted = select(Manifest).where(col(Manifest.filed).is_(False))
-        return list(session.exec(wanted.order_by(col(Manifest.seq)).limit(limit)))
+        wanted = select(Link).where(col(Link.filed).is_(False))
+        return list(session.exec(wanted.order_by(col(Link.seq)).limit(limit)))
 
 
-def mark_filed(engine: Engine, seq: int) -> None:
-    """Remember that the archive has it."""
+def mark_filed(engine: Engine, link: Link) -> None:
+    """Remember that the archive has it; unless its key became another one meanwhile."""
     with writing(engine) as session:
-        session.get_one(Manifest, seq).filed = True
+        same_key = col(Link.key).is_not_distinct_from(link.key)
+        session.exec(update(Link).where(col(Link.seq) == link.seq, same_key).values(filed=True))
 
 
 def months(engine: Engine) -> list[tuple[str, int, int]]:
-    """Every month with how many manifests it has, and the place of its last one."""
+    """Every month with how many entries it has, and the place of its last one."""
     counted = (
-        select(Manifest.month, func.count(), func.max(Manifest.seq))
-        .group_by(Manifest.month)
-        .order_by(Manifest.month)
+        select(Link.month, func.count(), func.max(Link.seq))
+        .group_by(Link.month)
+        .order_by(Link.month)
     )
     with reading(engine) as session:
         return [(month, count, last) for month, count, last in session.exec(counted)]
 
 
-def of(engine: Engine, number: str) -> Manifest | None:
-    """The manifest of a request; None: its history is not archived."""
+def of(engine: Engine, number: str) -> Link | None:
+    """The manifest of a request's history; None: it is not archived."""
     with reading(engine) as session:
-        return session.exec(select(Manifest).where(Manifest.number == number)).first()
+        wanted = select(Link).where(Link.number == number, Link.kind == Kind.history)
+        return session.exec(wanted).first()
 
 
-def get(engine: Engine, seq: int) -> Manifest:
-    """The manifest at this place."""
+def get(engine: Engine, seq: int) -> Link:
+    """The entry at this place."""
     with reading(engine) as session:
-        return session.get_one(Manifest, seq)
+        return session.get_one(Link, seq)

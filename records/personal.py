@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, func, update
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
 from domain.intake import Customer as Person
@@ -326,7 +327,7 @@ def check(engine: Engine) -> int:
         key = key_of(session, row) if row else None
         if row and key and row.phone_index != phone_index(ring, known(row, key).phone):
             raise Unsealable("the key for indexes is another")
-        otherwise = _is_wrapped_otherwise(ring)
+        otherwise = is_wrapped_otherwise(ring, col(Customer.data_key))
         return session.exec(select(func.count()).select_from(Customer).where(otherwise)).one()
 
 
@@ -334,7 +335,9 @@ def _wrapped_otherwise(session: Session, after: int) -> list[Customer]:
     """The next customers whose key another than the current one wrapped, each locked."""
     wanted = (
         select(Customer)
-        .where(_is_wrapped_otherwise(ring_of(session)), col(Customer.id) > after)
+        .where(
+            is_wrapped_otherwise(ring_of(session), col(Customer.data_key)), col(Customer.id) > after
+        )
         .order_by(col(Customer.id))
         .limit(_AT_ONCE)
         .with_for_update()
@@ -342,10 +345,13 @@ def _wrapped_otherwise(session: Session, after: int) -> list[Customer]:
     return list(session.exec(wanted))
 
 
-def _is_wrapped_otherwise(ring: KeyRing) -> ColumnElement[bool]:
-    """Not by LIKE: it takes `_` for any letter, and on SQLite `a` for `A`. Erased is neither."""
+def is_wrapped_otherwise(ring: KeyRing, key: Mapped[str | None]) -> ColumnElement[bool]:
+    """Whether another than the ring's current key wrapped the key in this column.
+
+    Not by LIKE: it takes `_` for any letter, and on SQLite `a` for `A`. Erased is neither.
+    """
     prefix = f"{ring.current}."
-    return func.substr(col(Customer.data_key), 1, len(prefix)) != prefix
+    return func.substr(key, 1, len(prefix)) != prefix
 
 
 def _about(index: str) -> str:

@@ -377,20 +377,29 @@ class Archive(Record, table=True):
     timeline: str | None = Field(default=None, sa_type=Text)
 
 
-class Manifest(Record, table=True):
-    """An archived history's place in the chain of manifests (`audit/manifests.py`).
+class Link(Record, table=True):
+    """An entry of the archive's chain (`audit/manifests.py`).
 
     Attributes:
-        content: the manifest as JSON, as it is filed in the archive.
-        filed: whether the archive has it; a crash may come between our writing and its.
+        kind: the entry's.
+        number: the request that it is about; None: it is about none.
+        content: the entry as JSON, as it is filed in the archive.
+        key: of a history, the record's own key, wrapped by the ring; None: it was erased.
+        filed: whether the archive has the entry and, of a history, its key as they are here; a
+            crash may come between our writing and its.
     """
 
+    __tablename__ = "chain"
+    __table_args__ = (UniqueConstraint("number", "kind"),)
+
     seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    number: str = Field(foreign_key="request.number", unique=True)
+    kind: str
+    number: str | None = Field(foreign_key="request.number")
     month: str = Field(index=True)
     hash: str
     content: str = Field(sa_type=Text)
-    filed: bool = False
+    key: str | None = None
+    filed: bool = Field(default=False, index=True)
 
 
 class Webhook(Record, table=True):

@@ -50,6 +50,7 @@ async def test_a_running_and_an_archived_request_are_verified(
         open_engine(settings.database, RING),
         temporal.client,
         Store(settings.archive),
+        RING,
         signing_key(settings),
     )
     path = f"/v1/audit/requests/{number}"

@@ -11,12 +11,15 @@ from temporalio.client import WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
 from audit.archivist import Archivist
+from audit.keys import key_file, key_of, rekey, unwrapped
 from audit.manifests import Manifest, public_key
 from audit.rehearsal import Run, rehearse, sample
 from audit.store import Store
 from audit.verification import Finding, check_month, check_replay, months, story
 from domain.policy import Policy
 from records import chain
+from records.engine import open_engine
+from records.sealing import KeyRing, Unsealable
 from tests.databases import RING, RING_TEXT
 from tests.desk import Desk, open_desk
 
@@ -50,12 +53,14 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def archivist(live_worker: WorkflowEnvironment, engine: Engine, store: Store) -> Archivist:
-    return Archivist(engine, live_worker.client, store, KEY)
+    return Archivist(engine, live_worker.client, store, RING, KEY)
 
 
 def archived(store: Store) -> dict[str, Manifest]:
     """Every manifest by its request; the archive must be in order."""
-    found = [m for month in months(store) for m in check_month(store, month, [public_key(KEY)])]
+    found = [
+        m for month in months(store) for m in check_month(store, RING, month, [public_key(KEY)])
+    ]
     faults = [each for each in found if isinstance(each, Finding)]
     # The tests before this one wrote to archives of their own: here the chain begins in the middle.
     assert {fault.fault for fault in faults} <= {"chain_broken"}
@@ -78,7 +83,7 @@ async def test_a_closed_request_is_archived_with_every_run_of_its_history(
     manifest = kept[desk.number]
     assert len(manifest.runs) == 2
     assert (manifest.outcome, len(manifest.builds)) == ("cancelled", 1)
-    told = story(store, manifest)
+    told = story(store, RING, manifest)
     assert told.events == manifest.events > 20
     last: WorkflowHistory = await desk.handle.fetch_history()
     assert told.runs[-1].to_json_dict() == last.to_json_dict()
@@ -109,7 +114,7 @@ async def test_two_archivists_make_one_chain(
     standard: Policy,
 ) -> None:
     numbers = {(await closed(live_worker, engine, standard)).number for _ in range(3)}
-    other = Archivist(engine, live_worker.client, store, KEY)
+    other = Archivist(engine, live_worker.client, store, RING, KEY)
     while chain.waiting(engine):
         added = await asyncio.gather(archivist.archive_all(), other.archive_all())
         if not any(added):
@@ -128,8 +133,39 @@ async def test_a_month_is_signed_when_it_is_over(
     await archivist.archive_all()
     assert archivist.sign_months() == []
     later = Archivist(
-        engine, live_worker.client, store, KEY, now=lambda: datetime.now(UTC) + timedelta(days=31)
+        engine,
+        live_worker.client,
+        store,
+        RING,
+        KEY,
+        now=lambda: datetime.now(UTC) + timedelta(days=31),
     )
     (head,) = later.sign_months()
     assert head.is_signed_by(public_key(KEY))
     assert later.sign_months() == []
+
+
+async def test_a_records_key_goes_over_to_the_rings_new_one(
+    archivist: Archivist,
+    store: Store,
+    live_worker: WorkflowEnvironment,
+    engine: Engine,
+    standard: Policy,
+) -> None:
+    number = (await closed(live_worker, engine, standard)).number
+    await archivist.archive_all()
+    before = store.get(key_file(number))
+    keys = {"new": b"new!" * 8, "test": b"test" * 8, "index": b"both" * 8}
+    both = KeyRing(keys)
+    url = engine.url.render_as_string(hide_password=False)
+    assert rekey(open_engine(url, both)).done >= 1
+    assert rekey(open_engine(url, both)).done == 0
+    assert store.get(key_file(number)) == before
+    await archivist.archive_all()
+    assert key_of(store, both, number).key == unwrapped(RING, number, before.decode()).key
+    with pytest.raises(Unsealable):
+        key_of(store, RING, number)
+    back = KeyRing({"test": keys["test"], **keys})  # For the tests that follow.
+    assert rekey(open_engine(url, back)).unopened == 0
+    await archivist.archive_all()
+    key_of(store, RING, number)

@@ -5,9 +5,11 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,10 +17,12 @@ from temporalio.client import WorkflowHistory
 
 from audit.histories import Story
 from audit.inspection import inspect, lines
+from audit.keys import key_file, key_of, wrapped
 from audit.manifests import BEGINNING, Head, Manifest, public_key
 from audit.store import Store
-from audit.verification import Fault, Finding, check_month, check_one
-from tests.databases import RING_TEXT
+from audit.verification import Fault, Finding, check_month, check_one, story
+from records.sealing import DataKey
+from tests.databases import RING, RING_TEXT
 
 GOLDENS = sorted((Path(__file__).parents[1] / "workflow" / "histories" / "v1").glob("*.json"))
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
@@ -35,8 +39,9 @@ def golden(path: Path) -> Story:
 
 
 @cache
-def written(path: Path) -> bytes:
-    return golden(path).written()
+def sealed(path: Path) -> tuple[DataKey, bytes]:
+    key = DataKey()
+    return key, golden(path).sealed(key)
 
 
 class Archive:
@@ -51,17 +56,17 @@ class Archive:
         self.sign(KEY)
 
     def add(self, path: Path) -> None:
-        story, content = golden(path), written(path)
+        told, (key, content) = golden(path), sealed(path)
         last = self.manifests[-1] if self.manifests else None
         manifest = Manifest(
             seq=len(self.manifests) + 1,
             month=MONTH,
-            number=story.number,
-            file=f"{MONTH}/{story.number}.history.json.gz",
+            number=told.number,
+            file=f"{MONTH}/{told.number}.history",
             sha256=hashlib.sha256(content).hexdigest(),
-            events=story.events,
-            runs=tuple(run.run_id for run in story.runs),
-            builds=story.builds,
+            events=told.events,
+            runs=tuple(run.run_id for run in told.runs),
+            builds=told.builds,
             policy_version="0123456789abcdef",
             outcome="completed",
             closed_at=NOW,
@@ -69,8 +74,21 @@ class Archive:
             previous=last.hash if last else BEGINNING,
         )
         self.store.put(manifest.file, content)
+        self.store.put(key_file(told.number), wrapped(RING, told.number, key).encode())
         self.file(manifest)
         self.manifests.append(manifest)
+
+    def opened(self, manifest: Manifest) -> Any:
+        """A history in clear; the intruder has the ring as well."""
+        return json.loads(gzip.decompress(story(self.store, RING, manifest).written()))
+
+    def replaced(self, manifest: Manifest, kept: Any) -> Manifest:
+        """The manifest of another history that was put in place of this one, sealed as it was."""
+        key = key_of(self.store, RING, manifest.number)
+        told = Story.read(gzip.compress(json.dumps(kept).encode()))
+        content = replace(told, number=manifest.number).sealed(key)
+        self.store.put(manifest.file, content)
+        return manifest.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
 
     def file(self, manifest: Manifest) -> None:
         self.store.put(manifest.name, manifest.written())
@@ -102,7 +120,7 @@ class Archive:
 
     def faults(self) -> dict[Fault, list[str]]:
         found: dict[Fault, list[str]] = {}
-        for each in check_month(self.store, MONTH, [public_key(KEY)]):
+        for each in check_month(self.store, RING, MONTH, [public_key(KEY)]):
             if isinstance(each, Finding):
                 found.setdefault(each.fault, []).append(each.where)
         return found
@@ -114,9 +132,11 @@ def archive(tmp_path: Path) -> Archive:
 
 
 def test_an_untouched_archive_is_in_order(archive: Archive) -> None:
-    checked = list(check_month(archive.store, MONTH, [public_key(KEY)]))
+    checked = list(check_month(archive.store, RING, MONTH, [public_key(KEY)]))
     assert checked == archive.manifests
-    assert list(check_one(archive.store, archive.manifests[2].number)) == [archive.manifests[2]]
+    assert list(check_one(archive.store, RING, archive.manifests[2].number)) == [
+        archive.manifests[2]
+    ]
 
 
 def test_every_byte_of_a_history_counts(archive: Archive) -> None:
@@ -126,7 +146,7 @@ def test_every_byte_of_a_history_counts(archive: Archive) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     assert archive.faults() == {Fault.history_changed: [victim.number]}
-    (_, finding) = check_one(archive.store, victim.number)
+    (_, finding) = check_one(archive.store, RING, victim.number)
     assert isinstance(finding, Finding)
     assert finding.fault is Fault.history_changed
 
@@ -134,12 +154,9 @@ def test_every_byte_of_a_history_counts(archive: Archive) -> None:
 def test_an_events_time_cannot_be_moved_even_with_a_new_hash(archive: Archive) -> None:
     """The intruder corrects the manifest's hashes as well: the next one is not bound to it."""
     victim = archive.manifests[1]
-    kept = json.loads(gzip.decompress(archive.path(victim.file).read_bytes()))
+    kept = archive.opened(victim)
     kept["runs"][0]["history"]["events"][4]["eventTime"] = "2026-11-22T00:00:00Z"
-    content = gzip.compress(json.dumps(kept).encode())
-    archive.store.put(victim.file, content)
-    sha256 = hashlib.sha256(content).hexdigest()
-    archive.file(victim.model_copy(update={"sha256": sha256}))
+    archive.file(archive.replaced(victim, kept))
     assert archive.faults() == {Fault.chain_broken: [archive.manifests[2].name]}
 
 
@@ -181,6 +198,24 @@ def test_a_missing_history_is_named(archive: Archive) -> None:
     assert archive.faults() == {Fault.history_missing: [archive.manifests[3].number]}
 
 
+def test_a_missing_key_is_named(archive: Archive) -> None:
+    victim = archive.manifests[3]
+    archive.path(key_file(victim.number)).unlink()
+    assert archive.faults() == {Fault.key_missing: [victim.number]}
+
+
+def test_anothers_key_and_a_made_up_one_are_named(archive: Archive) -> None:
+    one, two, three, four = archive.manifests[:4]
+    another = archive.store.get(key_file(two.number))
+    archive.store.put(key_file(one.number), another)
+    archive.store.put(key_file(three.number), b"\xff")
+    archive.store.put(key_file(four.number), wrapped(RING, four.number, DataKey()).encode())
+    assert archive.faults() == {
+        Fault.key_wrong: [one.number, three.number],
+        Fault.history_unreadable: [four.number],
+    }
+
+
 def test_two_swapped_histories_are_both_named(archive: Archive) -> None:
     one, two = (archive.path(archive.manifests[place].file) for place in (1, 4))
     first, second = one.read_bytes(), two.read_bytes()
@@ -201,12 +236,10 @@ def test_two_swapped_manifests_are_both_named(archive: Archive) -> None:
 
 
 def test_a_history_under_anothers_name_is_seen(archive: Archive) -> None:
-    """With its own manifest made to fit: what the history itself says gives it away."""
+    """Sealed with its key and the manifest made to fit: what the history says gives it away."""
     place = len(archive.manifests) - 1
-    stranger = archive.path(archive.manifests[0].file).read_bytes()
-    archive.path(archive.manifests[place].file).write_bytes(stranger)
-    sha256 = hashlib.sha256(stranger).hexdigest()
-    archive.manifests[place] = archive.manifests[place].model_copy(update={"sha256": sha256})
+    stranger = archive.opened(archive.manifests[0])
+    archive.manifests[place] = archive.replaced(archive.manifests[place], stranger)
     archive.rebind(place)
     archive.sign(KEY)
     assert archive.faults() == {Fault.history_misplaced: [archive.manifests[place].number]}
@@ -254,16 +287,13 @@ async def test_an_inspection_replays_what_is_whole_and_names_what_is_not(archive
 async def test_a_history_that_the_code_would_not_have_written_is_found(archive: Archive) -> None:
     """It was made up before it was archived: nobody changed it since."""
     place = len(archive.manifests) - 1
-    kept = json.loads(gzip.decompress(archive.path(archive.manifests[place].file).read_bytes()))
+    kept = archive.opened(archive.manifests[place])
     events = kept["runs"][0]["history"]["events"]
     (timer, *_) = (each for each in events if "timerStartedEventAttributes" in each)
     timer["eventType"] = "EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED"
     del timer["timerStartedEventAttributes"]
     timer["workflowExecutionSignaledEventAttributes"] = {"signalName": "record"}
-    content = gzip.compress(json.dumps(kept).encode())
-    archive.store.put(archive.manifests[place].file, content)
-    sha256 = hashlib.sha256(content).hexdigest()
-    archive.manifests[place] = archive.manifests[place].model_copy(update={"sha256": sha256})
+    archive.manifests[place] = archive.replaced(archive.manifests[place], kept)
     archive.rebind(place)
     archive.sign(KEY)
     number = archive.manifests[place].number
@@ -272,6 +302,6 @@ async def test_a_history_that_the_code_would_not_have_written_is_found(archive: 
 
 
 def test_a_request_that_was_never_archived_is_said_to_be(archive: Archive) -> None:
-    (finding,) = check_one(archive.store, "CR20990101-001")
+    (finding,) = check_one(archive.store, RING, "CR20990101-001")
     assert isinstance(finding, Finding)
     assert finding.fault is Fault.manifest_missing
