@@ -42,6 +42,9 @@ PERSONAL = frozenset(
 _LINK = re.compile(r"(?<=/track/|/codec/)[^\s\"'?/]+")
 """Whoever has such a link has the token in it, so no log shows one."""
 
+_QUERY = re.compile(r"(?<=\S\?)[^\s\"']+")
+"""What an address was asked with may be somebody's name, spelt in percent signs, or a secret."""
+
 _TALKATIVE = (
     "alembic",
     "httpcore",
@@ -126,7 +129,7 @@ def _hidden(key: str, value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_hidden("", each) for each in value]
     if isinstance(value, str):
-        return hide_links(mask_text(value))
+        return _QUERY.sub(HIDDEN, hide_links(mask_text(value)))
     return value
 
 

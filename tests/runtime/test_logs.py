@@ -60,8 +60,21 @@ def test_no_line_shows_a_tracking_link(written: StringIO) -> None:
     access.warning('%s - "%s %s HTTP/%s" %d', "10.0.0.1", "GET", f"{link}?x=1", "1.1", 200)
     structlog.get_logger("ours").error("call_failed", path=link, url=f"https://a.example{link}")
     first, second = map(json.loads, written.getvalue().splitlines())
-    assert first["event"] == '10.0.0.1 - "GET /track/***?x=1 HTTP/1.1" 200'
+    assert first["event"] == '10.0.0.1 - "GET /track/***?*** HTTP/1.1" 200'
     assert (second["path"], second["url"]) == ("/track/***", "https://a.example/track/***")
+
+
+def test_no_line_shows_what_an_address_was_asked_with(written: StringIO) -> None:
+    asked = "/v1/requests/CR20240520-001/customer?reason=%E7%8E%8B%E8%8A%B3"
+    access, http = logging.getLogger("uvicorn.access"), logging.getLogger("httpx")
+    access.warning('%s - "%s %s HTTP/%s" %d', "10.0.0.1", "GET", asked, "1.1", 200)
+    http.warning('HTTP Request: %s %s "%s"', "POST", "https://a.example/x?token=t", "HTTP/1.1 204")
+    structlog.get_logger("ours").info("really? yes", path=asked)
+    text = written.getvalue()
+    assert "%E7" not in text
+    assert "token=t" not in text
+    assert "really? yes" in text
+    assert "/customer?*** HTTP/1.1" in text
 
 
 def test_our_own_names_are_left_alone(written: StringIO) -> None:
