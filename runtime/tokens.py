@@ -42,8 +42,8 @@ _SCOPES = {
     Role.engineer: "read report work personal",
     Role.supervisor: "create read report work personal board steer",
     Role.manager: "create read report work personal board steer subscribe audit",
-    Role.analyst: "read board",
-    Role.auditor: "read board audit",
+    Role.analyst: "read report board",
+    Role.auditor: "read report board audit",
     Role.customer: "create read report",
 }
 

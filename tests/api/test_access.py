@@ -62,15 +62,18 @@ async def test_an_expired_token_is_told_so(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("role", [Role.analyst, Role.auditor])
-async def test_an_onlooker_reads_and_does_nothing_else(caller: Caller, role: Role) -> None:
+async def test_an_onlooker_reads_and_leaves_notes_and_does_nothing_else(
+    caller: Caller, worker: None, role: Role
+) -> None:
+    number = await caller.takes_in()
     onlooker = caller.acting_as(role)
     assert (await onlooker.get("/v1/requests")).status_code == 200
-    for answer in (
-        await onlooker.post("/v1/requests", body()),
-        await onlooker.reports("CR20200101-001", event("noted", role, text="x")),
-    ):
-        assert answer.status_code == 403
-        assert answer.json()["code"] == "scope_missing"
+    noted = await onlooker.reports(number, event("noted", role, text="x"))
+    assert (noted.status_code, noted.json()["event_count"]) == (200, 1)
+    new = await onlooker.post("/v1/requests", body())
+    assert (new.status_code, new.json()["code"]) == (403, "scope_missing")
+    held = await onlooker.reports(number, event("held", role, reason="x"))
+    assert (held.status_code, held.json()["code"]) == (403, "role_not_allowed")
 
 
 async def test_whoever_lacks_a_token_learns_nothing_of_the_body(caller: Caller) -> None:
