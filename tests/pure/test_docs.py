@@ -624,6 +624,16 @@ def test_relative_links_resolve(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_heading_stands_over_nothing(path: Path) -> None:
+    text = re.sub(r"(?ms)^```.*?^```$", "code", path.read_text(encoding="utf-8"))
+    parts = re.split(r"(?m)^(#+) (.+)$", text)[1:]
+    for depth, heading, below, deeper in zip(
+        parts[::3], parts[1::3], parts[2::3], [*parts[3::3], ""], strict=True
+    ):
+        assert below.strip() or len(deeper) > len(depth), f"nothing stands under {heading}"
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_tests_that_are_named_exist(path: Path) -> None:
     named = set(re.findall(r"`(test_\w+_\w+_\w+)`", path.read_text(encoding="utf-8")))
     tests = "\n".join(file.read_text(encoding="utf-8") for file in ROOT.glob("tests/**/*.py"))
