@@ -35,7 +35,7 @@ from runtime.temporal import connect, prepare
 from runtime.tokens import token_key
 from runtime.tracking import tracking_url
 from runtime.upkeep import build_upkeep_worker, keep_schedule
-from runtime.worker_metrics import with_metrics
+from runtime.worker_metrics import worker_runtime
 from workflows.knock import knock
 from workflows.messages import TASK_QUEUE
 from workflows.service_request import ServiceRequestWorkflow
@@ -143,7 +143,7 @@ async def run_worker(settings: Settings) -> None:
     engine = open_engine(settings.database, key_ring(settings))
     migrate(engine)
     look_for_missing_keys(engine)
-    client = await connect(settings, runtime=with_metrics(settings))
+    client = await connect(settings, runtime=worker_runtime(settings))
     await prepare(client)
     dispatcher = Dispatcher(engine, partial(knock, client))
     activities, courier = build_activities(

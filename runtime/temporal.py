@@ -11,6 +11,7 @@ from temporalio.api.operatorservice.v1 import (
     ListSearchAttributesRequest,
 )
 from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ListWorkersRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
@@ -38,6 +39,12 @@ _KINDS = {
 
 LAST_BREATH = timedelta(seconds=1)
 """A poll that ends with its worker may be noted just after the worker's goodbye."""
+
+HEARTBEAT = timedelta(seconds=5)
+"""How often our workers give a sign of life."""
+
+MOST_MISSED = 4
+"""A worker that leaves out so many signs of life is taken for dead: it was killed, or is frozen."""
 
 
 def plugin(ring: KeyRing) -> SimplePlugin:
@@ -108,7 +115,8 @@ async def missing_attributes(client: Client) -> list[SearchAttributeKey[Any]]:
 async def worker_is_polling(client: Client) -> bool:
     """Whether a worker polled lately, and has not said goodbye since.
 
-    A poller stays listed for minutes after its worker stopped; its goodbye is known at once.
+    A poller stays listed for minutes after its worker stopped; its goodbye is known at once, and
+    one that could not say any is missed after some signs of life.
 
     Raises:
         temporalio.service.RPCError: the server did not answer, or has no such namespace.
@@ -161,7 +169,8 @@ async def backlog(client: Client) -> dict[str, Backlog]:
 
 
 async def _goodbyes(client: Client) -> dict[str, datetime]:
-    """When those workers left that did; nobody is known to have when the server keeps no list."""
+    """When those workers left that did, or fell silent; nobody is known to have when the server
+    keeps no list."""
     try:
         listed = await client.workflow_service.list_workers(
             ListWorkersRequest(namespace=client.namespace, query=f"TaskQueue = '{TASK_QUEUE}'"),
@@ -171,8 +180,17 @@ async def _goodbyes(client: Client) -> dict[str, datetime]:
         return {}
     goodbyes: dict[str, datetime] = {}
     for worker in listed.workers_info:
-        report = worker.worker_heartbeat
-        if report.status != WorkerStatus.WORKER_STATUS_RUNNING:
-            left = report.heartbeat_time.ToDatetime(tzinfo=UTC) + LAST_BREATH
-            goodbyes[report.worker_identity] = max(left, goodbyes.get(report.worker_identity, left))
+        if left := _left(worker.worker_heartbeat, datetime.now(UTC)):
+            identity = worker.worker_heartbeat.worker_identity
+            goodbyes[identity] = max(left, goodbyes.get(identity, left))
     return goodbyes
+
+
+def _left(report: WorkerHeartbeat, now: datetime) -> datetime | None:
+    """When the worker cannot have polled any more, by its last report; None: it is there."""
+    heard = report.heartbeat_time.ToDatetime(tzinfo=UTC)
+    if report.status != WorkerStatus.WORKER_STATUS_RUNNING:
+        return heard + LAST_BREATH
+    # What it says of its own pace: another release may have another one.
+    pace = report.elapsed_since_last_heartbeat.ToTimedelta()
+    return heard + pace + LAST_BREATH if pace and now - heard > MOST_MISSED * pace else None

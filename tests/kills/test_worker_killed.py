@@ -18,7 +18,7 @@ from records.engine import migrate, open_engine
 from records.queries import forms, timeline
 from records.seed import seed
 from records.tables import Notification
-from runtime.temporal import plugin, prepare
+from runtime.temporal import HEARTBEAT, plugin, prepare, worker_is_polling
 from tests.conftest import BIN
 from tests.databases import RING, RING_TEXT
 from tests.desk import HAPPY_SCORES, Desk, open_desk, window
@@ -48,7 +48,9 @@ def own_engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def worker(env: WorkflowEnvironment, engine: Engine, folder: Path) -> Iterator[None]:
+def worker(
+    env: WorkflowEnvironment, engine: Engine, folder: Path, heartbeat: timedelta = HEARTBEAT
+) -> Iterator[None]:
     """A worker process that is killed without warning at the end."""
     environment = {
         "AFTERSALES_DATA_DIR": str(folder),
@@ -57,7 +59,7 @@ def worker(env: WorkflowEnvironment, engine: Engine, folder: Path) -> Iterator[N
         "AFTERSALES_LOG_LEVEL": "warning",
         "AFTERSALES_DATA_KEYS": RING_TEXT,
     }
-    process = FORKING.Process(target=work, args=[environment])
+    process = FORKING.Process(target=work, args=[environment, heartbeat])
     process.start()
     try:
         yield
@@ -163,3 +165,23 @@ def first_response(state: Json) -> Json:
 async def _patiently(desk: Desk) -> Json:
     """The state, once a worker is up to answer."""
     return await asyncio.wait_for(desk.state(), 30)
+
+
+@pytest.mark.slow(12)
+async def test_a_killed_worker_is_missed_though_it_said_no_goodbye(
+    server: WorkflowEnvironment, own_engine: Engine, tmp_path: Path
+) -> None:
+    """Its last poll stays listed for minutes."""
+
+    async def is_seen(expected: bool) -> None:
+        for _ in range(200):
+            if await worker_is_polling(server.client) is expected:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError("nobody noticed")
+
+    with worker(server, own_engine, tmp_path, heartbeat=timedelta(seconds=1)):
+        await is_seen(True)
+        await asyncio.sleep(3)  # The second sign of life says how often they come.
+        assert await worker_is_polling(server.client)
+    await is_seen(False)

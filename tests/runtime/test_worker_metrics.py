@@ -7,12 +7,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from runtime.settings import Settings
 from runtime.temporal import connect
-from runtime.worker_metrics import with_metrics
+from runtime.worker_metrics import worker_runtime
 from tests.installation import free_ports
-
-
-def test_without_a_port_there_are_none() -> None:
-    assert with_metrics(Settings(_env_file=None)) is None
 
 
 @pytest.mark.server
@@ -23,7 +19,7 @@ async def test_the_sdks_metrics_and_the_version(live: WorkflowEnvironment) -> No
         worker_metrics_port=port,
         temporal_address=live.client.service_client.config.target_host,
     )
-    client = await connect(settings, runtime=with_metrics(settings))
+    client = await connect(settings, runtime=worker_runtime(settings))
     await client.service_client.check_health()
     async with httpx.AsyncClient(trust_env=False) as http:
         shown = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
