@@ -11,22 +11,11 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from api.examples import Sampler
 from domain.cloud_events import STRUCTURED
 from domain.events import EVENTS, BaseEvent
-from domain.shown import ShownLine
+from domain.outgoing import OUTGOING, SOURCE
 
 router = APIRouter(include_in_schema=False)
 
 Json = dict[str, Any]
-
-OUTGOING: dict[str, type[BaseModel]] = dict.fromkeys(
-    [
-        "aftersales.request.received",
-        *(f"aftersales.request.{name}" for name in EVENTS),
-        "aftersales.request.closed",
-        "aftersales.clock.breached",
-    ],
-    ShownLine,
-)
-"""What goes out, by type: the lines of the timeline."""
 
 _SCHEMAS = "#/components/schemas/"
 _MESSAGES = "#/components/messages/"
@@ -39,35 +28,65 @@ _ATTRIBUTES: dict[str, Json] = {
     "time": {"type": "string", "format": "date-time", "description": "When it happened"},
     "datacontenttype": {"type": "string", "const": "application/json"},
 }
-_ACTOR: dict[str, Json] = {
+_COMES = _ATTRIBUTES | {
     "actorrole": {"type": "string", "description": "Who did it; with actorid"},
     "actorid": {"type": "string"},
+}
+_MUST_COME = ["specversion", "id", "source", "type", "subject"]
+_LEAVES = _ATTRIBUTES | {
+    "id": {"type": "string", "examples": ["CR20260520-001:12"]},
+    "source": {**_ATTRIBUTES["source"], "examples": [SOURCE]},
+    "subject": {"type": "string", "description": "The request's number; of a ping, the webhook's"},
+    "sequence": {
+        "type": "string",
+        "pattern": "^[0-9]{10}$",
+        "examples": ["0000000012"],
+        "description": "Rises within the request, with gaps; compares as text",
+    },
+}
+_SIGNED: Json = {
+    "type": "object",
+    "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
+    "properties": {
+        "webhook-id": {"type": "string", "description": "The event's id, the same at each attempt"},
+        "webhook-timestamp": {"type": "string", "description": "Seconds since 1970"},
+        "webhook-signature": {
+            "type": "string",
+            "description": "Standard Webhooks: `v1,` and base64; several, parted by spaces, while "
+            "a secret is being rotated",
+        },
+    },
 }
 
 
 @router.get("/asyncapi.json")
 async def get_asyncapi(call: Request) -> Response:
     """Describe the events that come in and go out."""
-    return JSONResponse(document(OUTGOING, str(call.base_url)))
+    return JSONResponse(document(str(call.base_url)))
 
 
-def document(outgoing: Mapping[str, type[BaseModel]], address: str) -> Json:
-    """The AsyncAPI 3.0 document.
-
-    Args:
-        outgoing: the model of the `data` of every event that goes out, by the event's type.
-        address: where this service is reached.
-    """
+def document(address: str) -> Json:
+    """The AsyncAPI 3.0 document of a service that is reached at `address`."""
     schemas = _schemas([*EVENTS.values()], "validation")
     for model in EVENTS.values():
         _keep_only_the_payload(schemas[model.__name__], model)
-    schemas |= _schemas(list(dict.fromkeys(outgoing.values())), "serialization")
+    schemas |= _schemas([each.model for each in OUTGOING.values()], "serialization")
     sampler = Sampler(schemas)
-    coming = {f"in.{name}": (name, model) for name, model in EVENTS.items()}
-    going = {f"out.{type_}": (type_, model) for type_, model in outgoing.items()}
-    messages = {
-        key: _message(type_, model, sampler, _ATTRIBUTES | (_ACTOR if key in coming else {}))
-        for key, (type_, model) in (coming | going).items()
+    coming = {
+        f"in.{name}": _message(
+            name, model.__doc__ or name, _payload(name, model, _COMES, _MUST_COME), sampler
+        )
+        for name, model in EVENTS.items()
+    }
+    going = {
+        f"out.{name}": _message(
+            name,
+            each.says,
+            _payload(name, each.model, _LEAVES, [*_LEAVES, "type", "data"]),
+            sampler,
+        )
+        | {"headers": _SIGNED}
+        for name, each in OUTGOING.items()
     }
     return {
         "asyncapi": "3.0.0",
@@ -108,7 +127,7 @@ def document(outgoing: Mapping[str, type[BaseModel]], address: str) -> Json:
         },
         "components": {
             "schemas": dict(sorted(schemas.items())),
-            "messages": messages,
+            "messages": coming | going,
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -131,18 +150,20 @@ def _operation(action: str, channel: str, summary: str, messages: Mapping[str, A
     }
 
 
-def _message(type_: str, model: type[BaseModel], sampler: Sampler, attributes: Json) -> Json:
+def _payload(type_: str, model: type[BaseModel], attributes: Json, required: list[str]) -> Json:
     data = {"$ref": _SCHEMAS + model.__name__}
-    payload = {
+    return {
         "type": "object",
-        "required": ["specversion", "id", "source", "type", "subject"],
+        "required": required,
         "properties": {**attributes, "type": {"type": "string", "const": type_}, "data": data},
     }
-    told = type_ if model is ShownLine else (model.__doc__ or type_)
+
+
+def _message(type_: str, says: str, payload: Json, sampler: Sampler) -> Json:
     return {
         "name": type_,
         "title": type_,
-        "summary": told.strip().splitlines()[0],
+        "summary": says.strip().splitlines()[0],
         "contentType": STRUCTURED,
         "payload": payload,
         "examples": [{"name": type_, "payload": sampler.sample(payload)}],

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 from jsonschema_rs import Draft202012Validator
-from pydantic import BaseModel
 
-from api.asyncapi import OUTGOING, document
+from api.asyncapi import document
 from api.validation import relayed
 from domain.cloud_events import CloudEvent
 from domain.events import EVENTS
+from domain.outgoing import OUTGOING, PING, cloud_event, told, type_of
+from tests.pure.builders import START, given
 
 Json = dict[str, Any]
-DOCUMENT = document(OUTGOING, "https://aftersales.example.com/")
+DOCUMENT = document("https://aftersales.example.com/")
 MESSAGES: Json = DOCUMENT["components"]["messages"]
 
 
@@ -90,12 +91,46 @@ def test_an_example_that_comes_in_is_taken(name: str) -> None:
     assert set(payload) <= set(event.model_dump(by_alias=True))
 
 
-def test_what_goes_out_can_be_another_model() -> None:
-    class Ping(BaseModel):
-        number: str
+def fits(sent: Json) -> bool:
+    """Whether what is sent is as the document describes it."""
+    schema = {**MESSAGES[f"out.{sent['type']}"]["payload"], "components": DOCUMENT["components"]}
+    return bool(Draft202012Validator(schema, validate_formats=True).is_valid(sent))
 
-    told = document({"aftersales.ping": Ping}, "http://127.0.0.1:8000/")
-    assert told["components"]["messages"]["out.aftersales.ping"]["examples"][0]["payload"][
-        "data"
-    ] == {"number": "CR20260520-001"}
-    assert set(told["channels"]["eventsOut"]["messages"]) == {"out.aftersales.ping"}
+
+def test_what_is_really_sent_is_as_described() -> None:
+    story = given().walked("offered")
+    story.passes("20m")  # Nobody answers: the promise breaks, the next one is asked.
+    types = set()
+    for line in story.lines:
+        if (type_ := type_of(line)) is None:
+            continue
+        sent = cloud_event(
+            id=f"CR20240520-001:{line.seq}",
+            source="/aftersales",
+            subject="CR20240520-001",
+            seq=line.seq,
+            type=type_,
+            time=line.at,
+            data=told(line, type_, story.request.stage, "pudong"),
+        )
+        assert fits(sent), sent
+        assert not fits({**sent, "data": {**sent["data"], "name": "张三"}})
+        types.add(type_)
+    assert {
+        "aftersales.request.received",
+        "aftersales.request.responded",
+        "aftersales.clock.started",
+        "aftersales.clock.breached",
+        "aftersales.offer.no_answer",
+    } <= types
+
+
+def test_a_ping_is_as_described_and_every_call_is_signed() -> None:
+    data = {"webhook": "wh_1"}
+    assert fits(
+        cloud_event(
+            id="wh_1:1", source="/x", subject="wh_1", seq=1, type=PING, time=START, data=data
+        )
+    )
+    for type_ in OUTGOING:
+        assert "webhook-signature" in MESSAGES[f"out.{type_}"]["headers"]["required"]
