@@ -71,6 +71,8 @@ def serving(database: str) -> Iterator[Api]:
             "AFTERSALES_TOKEN_SECRET": SECRET,
             "AFTERSALES_PORT": str(port),
             "AFTERSALES_LOG_LEVEL": "warning",
+            # One person asks more in a minute than anybody may.
+            "AFTERSALES_RATE_LIMIT": "1000000/minute",
         }
         command = [sys.executable, str(CLI), "api"]
         process = subprocess.Popen(command, env=environment, cwd=folder)  # noqa: S603

@@ -1,11 +1,24 @@
 """The benchmark of the lists runs, and its answers are answers."""
 
+import re
+
+import httpx
 import pytest
 
-from bench.lists import QUESTIONS, measured
+from bench.databases import database
+from bench.lists import QUESTIONS, WARM_UP, measured
+from bench.serving import serving
 
 
 def test_every_question_is_asked_and_answered(capsys: pytest.CaptureFixture[str]) -> None:
     asked = dict(measured("sqlite", 300, 2))
     assert set(asked) == {"/livez, the floor", *QUESTIONS}
     assert "300 requests" in capsys.readouterr().out
+
+
+def test_whoever_measures_may_ask_as_often_as_it_takes() -> None:
+    with database("sqlite") as url, serving(url) as api:
+        answer = httpx.get(f"{api.url}/v1/board", headers=api.headers, trust_env=False)
+    allowed = re.search(r"q=(\d+)", answer.headers["RateLimit-Policy"])
+    assert allowed is not None
+    assert int(allowed[1]) > 100 * len(QUESTIONS) * (40 + WARM_UP)
