@@ -40,6 +40,9 @@ GOODBYE_SECONDS = 8.0
 LEASE = timedelta(seconds=60)
 BATCH = 200
 DIGEST_ABOVE = 5
+GATHERING = timedelta(seconds=10)
+"""After a message to a role within the house the next ones wait so long for each other: the
+breaches of a burst come one after another, and each alone would be no burst."""
 BACK_OFF = [timedelta(seconds=s) for s in (1, 5, 30, 300, 1800, 7200, 21600)]
 """How long a message rests after each failed attempt; after the last it has failed for good."""
 PATIENCE = sum(BACK_OFF, timedelta(0))
@@ -210,6 +213,7 @@ class Courier:
         self._templates = templates or Templates()
         self._zone, self._quiet, self._link = ZoneInfo(timezone), quiet, link
         self._lanes = {name: _Lane(outlet, now) for name, outlet in channels.outlets.items()}
+        self._told_at: dict[Recipient, datetime] = {}
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -256,11 +260,18 @@ class Courier:
         """The lanes that have something to send and do not rest, each with whom it is for."""
         due: dict[str, list[Recipient]] = {}
         for whom in await asyncio.to_thread(outbox.waiting, self._engine, self._now()):
+            if self._gathers(whom):
+                continue
             for name in self._channels.route(*whom):
                 if not self._lanes[name].rests_until:
                     due.setdefault(name, []).append(whom)
                     break
         return [(self._lanes[name], whom) for name, whom in due.items()]
+
+    def _gathers(self, whom: Recipient) -> bool:
+        """Whether they were told something just now, and what is new waits for more."""
+        told_at = self._told_at.get(whom)
+        return told_at is not None and self._now() - told_at < GATHERING
 
     async def _set_off(self, lane: _Lane, whom: list[Recipient]) -> bool:
         """Start to deliver some of what waits; whether there was anything."""
@@ -271,6 +282,8 @@ class Courier:
         rows = await asyncio.to_thread(outbox.claim, self._engine, whom, now, now + LEASE, most)
         for together in _gathered(rows):
             parcel = _Parcel(together, now + LEASE)
+            if not _goes_alone(parcel.first):
+                self._told_at[_way(parcel.first)] = now
             task = asyncio.create_task(self._deliver(parcel))
             lane.under_way.add(task)
             task.add_done_callback(lane.under_way.discard)

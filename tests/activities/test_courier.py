@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from activities import courier as module
 from activities.channels import Channels
-from activities.courier import BACK_OFF, DIGEST_ABOVE, LEASE, Courier
+from activities.courier import BACK_OFF, DIGEST_ABOVE, GATHERING, LEASE, Courier
 from activities.providers.log import LogProvider
 from activities.providers.port import Message, Provider
 from activities.registry import Activities
@@ -135,6 +135,24 @@ async def test_a_burst_within_the_house_is_one_digest(engine: Engine) -> None:
     assert digest.text.body.startswith("共 6 条提醒")
     rows = [row for row in outbox(engine) if row.to_role == "supervisor"]
     assert {(row.state, row.digest) for row in rows} == {("sent", digest.id)}
+
+
+async def test_a_burst_that_comes_one_by_one_is_a_message_and_a_digest(engine: Engine) -> None:
+    gateway, clock = Recorder(), Clock()
+    courier = courier_of(engine, gateway, now=clock)
+    for _ in range(DIGEST_ABOVE + 2):
+        queue(engine, (Role.supervisor, "breached"), (Role.customer, "breached_customer"))
+        await courier.deliver_due()
+        clock.now += SECOND
+    assert gateway.names == ["breached"] + ["breached_customer"] * (DIGEST_ABOVE + 2)
+    clock.now = START + GATHERING
+    await courier.deliver_due()
+    assert gateway.names[-1] == "digest"
+    assert len(gateway.sent[-1].numbers) == DIGEST_ABOVE + 1
+    clock.now += GATHERING
+    queue(engine, (Role.supervisor, "breached"))
+    await courier.deliver_due()
+    assert gateway.sent[-1].name == "breached"  # After quiet it is told at once again.
 
 
 async def test_a_digest_never_swallows_what_goes_out_by_another_channel(engine: Engine) -> None:

@@ -18,7 +18,7 @@ from sqlmodel import col, select
 from structlog.testing import capture_logs
 
 from activities.channels import Channels, open_channels
-from activities.courier import BACK_OFF, RESTS, TROUBLE_AFTER, Courier
+from activities.courier import BACK_OFF, GATHERING, RESTS, TROUBLE_AFTER, Courier
 from activities.working_days import calendar_for
 from domain.policy import QuietHours
 from records.engine import reading, writing
@@ -324,8 +324,10 @@ async def test_what_nobody_can_be_reached_by_fails_at_once(
     rest = '[routes.supervisor]\nconsole = ["mail"]\n'
     ways = channels(tmp_path, mail="1", rest=rest)
     id_ = tell(engine, number, "breached", to_role="supervisor", channel="console")
-    courier = Courier(engine, ways, now=Clock())
+    clock = Clock()
+    courier = Courier(engine, ways, now=clock)
     await courier.deliver_due()
+    clock.now += GATHERING
     await courier.deliver_due()
     assert (row(engine, id_).state, row(engine, id_).outcome) == ("failed", "unaddressed")
     # The notice of it cannot be delivered either, and that is the end of it.
