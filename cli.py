@@ -301,7 +301,7 @@ def audit_verify(
     """Check archived histories: every byte, the chain, its signature, and that they replay."""
     from rich.console import Console
 
-    from audit import inspection
+    from audit import inspection, parallel
     from audit.manifests import MONTH
     from audit.manifests import public_key as public_half
     from audit.store import Store
@@ -314,6 +314,7 @@ def audit_verify(
     settings = _settings()
     keys = public_key or [public_half(signing_key(settings))]
     console = Console()
+    parallel.hush()
     found = asyncio.run(
         inspection.inspect(
             Store(settings.archive),
@@ -415,38 +416,37 @@ def audit_replay(
     processes: Annotated[
         int | None, typer.Option(min=1, help="How many at once; default: one per core.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Replay what the server really holds on this build: the gate before a deployment."""
+    from rich.console import Console
     from temporalio.service import RPCError
 
-    from audit import rehearsal
+    from audit import parallel, rehearsal
     from runtime import preflight
     from runtime.keys import written_ring
     from runtime.temporal import connect
     from runtime.up import as_started
 
     settings = as_started(_settings())
+    parallel.hush()
 
-    async def rehearse() -> tuple[int, int]:
-        client = await connect(settings)
+    async def rehearse() -> rehearsal.Rehearsal:
+        try:
+            client = await connect(settings)
+        except RuntimeError:
+            raise preflight.no_temporal(settings) from None
         runs = await rehearsal.sample(client, sample, since)
-        replayed = differing = 0
-        async for number, findings in rehearsal.rehearse(
-            client, runs, written_ring(settings), processes
-        ):
-            replayed += 1
-            differing += bool(findings)
-            for finding in findings:
-                typer.echo(f"{number}: {finding.fault}: {finding.detail}")
-        return replayed, differing
+        ring = written_ring(settings)
+        return await rehearsal.rehearse(client, runs, ring, processes, Console(stderr=True))
 
     try:
-        replayed, differing = asyncio.run(rehearse())
-    except (RPCError, RuntimeError):
+        found = asyncio.run(rehearse())
+    except RPCError:
         raise preflight.no_temporal(settings) from None
-    typer.echo(f"{replayed} runs replayed, {differing} differ.")
-    typer.echo(f"共重放 {replayed} 次运行，{differing} 次不一致。")
-    if differing:
+    for line in [found.as_json()] if as_json else rehearsal.lines(found):
+        typer.echo(line)
+    if found.differing:
         raise typer.Exit(1)
 
 

@@ -85,8 +85,8 @@ async def tell(ring: KeyRing, story: Story) -> Told:
     """
     watcher = Watcher()
     for run in story.runs:
-        if (failure := await replay_whole(ring, run, watcher)) is not None:
-            raise CannotReplay(failure)
+        if (place := await replay_whole(ring, run, watcher)) is not None:
+            raise CannotReplay(str(place))
     return await told_by(ring, story, watcher)
 
 

@@ -1,14 +1,20 @@
 """A rehearsal: what production really holds, replayed on this build before it is deployed."""
 
+import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
+from rich.console import Console
+from rich.progress import Progress
 from temporalio.client import Client, WorkflowHistory
 
 from audit.histories import Story
 from audit.parallel import Source, check_all, in_hand
+from audit.semantics import STEP_INPUT
 from audit.verification import Finding
 from workflows.messages import WORKFLOW
 
@@ -48,19 +54,104 @@ async def sample(
     return chosen
 
 
+@dataclass
+class Rehearsal:
+    """What came of it.
+
+    Attributes:
+        replayed: how many runs.
+        differing: what this build would have done otherwise, by run.
+    """
+
+    replayed: int = 0
+    differing: list[tuple[Run, list[Finding]]] = field(default_factory=list)
+
+    def as_json(self) -> str:
+        """For machines."""
+        content = {
+            "replayed": self.replayed,
+            "differing": len(self.differing),
+            "runs": [_plain(run, findings) for run, findings in self.differing],
+        }
+        return json.dumps(content, ensure_ascii=False, indent=1)
+
+
 async def rehearse(
-    client: Client, runs: list[Run], ring: str, processes: int | None = None
-) -> AsyncIterator[tuple[str, list[Finding]]]:
-    """What this build would do otherwise, run by run, as they are ready.
+    client: Client,
+    runs: list[Run],
+    ring: str,
+    processes: int | None = None,
+    console: Console | None = None,
+) -> Rehearsal:
+    """Replay the runs on this build, a few in memory at a time.
+
+    Args:
+        ring: the key ring in writing.
+        console: where progress is shown, if it is a terminal.
 
     Raises:
         temporalio.service.RPCError: the server did not answer.
     """
-    async for each in check_all(_fetched(client, runs), ring, processes):
-        yield each
+    result = Rehearsal()
+    with Progress(console=console, disable=console is None or not console.is_terminal) as progress:
+        bar = progress.add_task("Replaying 重放", total=len(runs))
+        async for name, findings in check_all(_fetched(client, runs), ring, processes):
+            result.replayed += 1
+            if findings:
+                result.differing.append((Run(*name.split()), findings))
+            progress.advance(bar)
+    return result
+
+
+def lines(result: Rehearsal) -> Iterator[str]:
+    """For people, in both languages: where each run first differs, then the whole in one line."""
+    for run, findings in result.differing:
+        told = _telling(findings)
+        yield f"{run.number}  run 运行 {run.run}  {findings[0].fault}"
+        for finding in told:
+            yield from _told(finding)
+        if more := len(findings) - len(told):
+            yield f"  and {more} more 另有 {more} 处"
+    differing = len(result.differing)
+    yield f"{result.replayed} runs replayed, {differing} differ."
+    yield f"共重放 {result.replayed} 次运行，{differing} 次不一致。"
+
+
+def _telling(findings: list[Finding]) -> list[Finding]:
+    """The first; of a step's input only a hash is known, so with it the first that says more."""
+    first = findings[0]
+    if first.place is None or first.place.what != STEP_INPUT:
+        return [first]
+    others = (each for each in findings if each.place and each.place.what != STEP_INPUT)
+    return [first, *islice(others, 1)]
+
+
+def _told(finding: Finding) -> Iterator[str]:
+    place = finding.place
+    if place is None:
+        yield f"  {finding.detail}"
+        return
+    event = "not in the history 历史中没有"
+    if place.event is not None:
+        event = f"{place.event} {place.type}, {place.at:%Y-%m-%d %H:%M:%S}Z"
+    yield f"  event 事件: {event}"
+    yield f"    differs 差异: {place.what}"
+    yield f"    history 历史: {place.history}"
+    yield f"    build 此版本: {place.build}"
+
+
+def _plain(run: Run, findings: list[Finding]) -> dict[str, Any]:
+    """A run and everything in it that differs, in JSON types."""
+    differences = []
+    for each in findings:
+        place: dict[str, Any] = each.place._asdict() if each.place else {}
+        place["at"] = each.place.at.isoformat() if each.place and each.place.at else None
+        differences.append({"fault": each.fault.value, "detail": each.detail, **place})
+    return {"number": run.number, "run": run.run, "differences": differences}
 
 
 async def _fetched(client: Client, runs: list[Run]) -> AsyncIterator[tuple[str, Source]]:
     for number, run in runs:
         history = await client.get_workflow_handle(number, run_id=run).fetch_history()
-        yield number, in_hand(Story(number, (WorkflowHistory(number, history.events),)))
+        story = Story(number, (WorkflowHistory(number, history.events),))
+        yield f"{number} {run}", in_hand(story)

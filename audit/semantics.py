@@ -6,6 +6,7 @@ input and result, every search attribute and every answer is compared as well.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from temporalio.worker import (
 )
 from temporalio.workflow import _Definition
 
+from audit.commands import Course, Place, is_change_version, parting
 from domain.effects import Entry
 from domain.tasks import FIND_ENGINEER, WRITE_DOWN, Search, WriteDown
 from records.sealing import KeyRing
@@ -39,6 +41,9 @@ Key = tuple[str, str]
 
 Deeds = dict[Key, Any]
 OnActivation = Callable[[str, datetime, ServiceRequestWorkflow], None]
+
+STEP_INPUT = "step input"
+"""What differs when a step was asked something else: only the hash of what it was asked is kept."""
 
 _INPUTS: dict[str, type[Search] | type[WriteDown]] = {FIND_ENGINEER: Search, WRITE_DOWN: WriteDown}
 _MODELS = (Receipt, Receipts, Closing, Start)
@@ -56,9 +61,12 @@ class Difference(NamedTuple):
     recorded: Any
     computed: Any
 
-    def __str__(self) -> str:
-        where = f"event {self.event}" if self.event else "not in the history"
-        return f"{self.what} ({where}): recorded {self.recorded!r}, computed {self.computed!r}"
+    def place(self, run: WorkflowHistory) -> Place:
+        """Where that is in the run's history, in words a person reads."""
+        event = next((each for each in run.events if each.event_id == self.event), None)
+        return Place.of(
+            run.run_id, event, self.what, _in_words(self.recorded), _in_words(self.computed)
+        )
 
 
 class CannotReplay(Exception):
@@ -73,6 +81,7 @@ class Watcher(WorkflowRunner):
 
     Attributes:
         deeds: what each run did.
+        courses: the same in words, in order.
         lines: the timeline's lines that each run wrote, with the step that wrote them.
         workflows: each run's workflow as it was left.
     """
@@ -83,6 +92,7 @@ class Watcher(WorkflowRunner):
         self.deeds: dict[str, Deeds] = {}
         self.lines: dict[str, list[tuple[str, Entry]]] = {}
         self.workflows: dict[str, ServiceRequestWorkflow] = {}
+        self.courses: dict[str, Course] = {}
 
     def prepare_workflow(self, defn: _Definition) -> None:
         """As without us."""
@@ -94,10 +104,12 @@ class Watcher(WorkflowRunner):
         run, activate = det.info.run_id, instance.activate
         deeds = self.deeds[run] = {}
         lines = self.lines[run] = []
+        course = self.courses[run] = Course()
 
         def watched(act: WorkflowActivation) -> WorkflowActivationCompletion:
             completion = activate(act)
             self.workflows[run] = instance._object  # type: ignore[attr-defined]
+            course.follow(act, completion)
             # Now, because what is sent on will be sealed in place.
             for command in completion.successful.commands:
                 deeds.update(_done(command, len(deeds), lines))
@@ -118,13 +130,14 @@ def watching_replayer(ring: KeyRing, watcher: Watcher) -> Replayer:
     )
 
 
-async def replay_whole(ring: KeyRing, run: WorkflowHistory, watcher: Watcher) -> str | None:
+async def replay_whole(ring: KeyRing, run: WorkflowHistory, watcher: Watcher) -> Place | None:
     """Replay one run under the watcher's eyes; where today's code would have gone another way."""
     replayer = watching_replayer(ring, watcher)
     result = await replayer.replay_workflow(run, raise_on_replay_failure=False)
     if result.replay_failure is None:
         return None
-    return " ".join(str(result.replay_failure).split())[:500]
+    course = watcher.courses.get(run.run_id, Course())
+    return await parting(run, course, result.replay_failure, SealedPayloads(ring))
 
 
 async def differences(history: WorkflowHistory, computed: Deeds, ring: KeyRing) -> list[Difference]:
@@ -138,6 +151,8 @@ async def differences(history: WorkflowHistory, computed: Deeds, ring: KeyRing) 
             update = event.workflow_execution_update_accepted_event_attributes
             accepted[update.accepted_request.meta.update_id] = update.protocol_instance_id
         if event.HasField("upsert_workflow_search_attributes_event_attributes"):
+            if is_change_version(event):
+                continue
             attributes += 1
         found = await _recorded(event, codec, accepted, attributes)
         if found is not None:
@@ -154,8 +169,24 @@ def _compared(recorded: dict[Key, tuple[int, Any]], computed: Deeds) -> Iterator
         # An old history does not say what its steps were asked.
         parts = what if key[0] == "step" else sorted({*what, *ours})
         for part in parts:
-            if ours.get(part) != what.get(part):
-                yield Difference(event, f"{key[0]} {part}", what.get(part), ours.get(part))
+            path, (theirs, mine) = _parted(what.get(part), ours.get(part))
+            if theirs != mine:
+                yield Difference(event, " ".join([key[0], part, *path]), theirs, mine)
+
+
+def _parted(one: Any, other: Any) -> tuple[list[str], tuple[Any, Any]]:
+    """The innermost place at which two documents part first, and what each has there."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in sorted({*one, *other}):
+            if one.get(name) != other.get(name):
+                path, both = _parted(one.get(name), other.get(name))
+                return [name, *path], both
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for place, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+            if mine != theirs:
+                path, both = _parted(mine, theirs)
+                return [f"[{place}]", *path], both
+    return [], (one, other)
 
 
 # --- what the code does ---------------------------------------------------------------------------
@@ -246,6 +277,25 @@ async def _recorded(
             carried = event.workflow_execution_continued_as_new_event_attributes.input.payloads
             return ("continued", ""), _said(await codec.decode(carried))
     return None
+
+
+# --- said to a person -----------------------------------------------------------------------------
+
+_TOKEN = re.compile(r"[\w:.+\- ]{1,80}", re.ASCII)
+
+
+def _in_words(value: Any) -> str:
+    """A value in short; free text only by its length, because people stand in it."""
+    match value:
+        case None:
+            return "nothing"
+        case str() if not _TOKEN.fullmatch(value):
+            return f"a text of {len(value)} characters"
+        case list() if all(isinstance(each, str) and _TOKEN.fullmatch(each) for each in value):
+            return f"[{', '.join(value)}]"
+        case dict() | list():
+            return f"{'fields' if isinstance(value, dict) else 'a list'}, {len(value)}"
+    return str(value)
 
 
 # --- said alike -----------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ async def as_it_stood(ring: KeyRing, told: Story, moment: datetime) -> ServiceRe
             stood = workflow.request.model_copy(deep=True)
 
     for run in told.runs:
-        if (failure := await replay_whole(ring, run, Watcher(remember))) is not None:
-            raise CannotReplay(failure)
+        if (place := await replay_whole(ring, run, Watcher(remember))) is not None:
+            raise CannotReplay(str(place))
     if stood is None:
         raise NotYet(f"{told.number} had not come in at {moment.isoformat()}")
     return stood

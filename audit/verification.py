@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from audit.commands import Place
 from audit.histories import NoHistory, Story
 from audit.keys import key_file, key_of
 from audit.manifests import BEGINNING, Head, Manifest
@@ -42,11 +43,16 @@ class Fault(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong, and where."""
+    """One thing that is wrong, and where.
+
+    Attributes:
+        place: of a replay: where in the history.
+    """
 
     fault: Fault
     where: str
     detail: str
+    place: Place | None = None
 
 
 def check_month(
@@ -128,11 +134,12 @@ async def check_replay(ring: KeyRing, told: Story) -> AsyncIterator[Finding]:
     """
     watcher = Watcher()
     for run in told.runs:
-        if (failure := await replay_whole(ring, run, watcher)) is not None:
-            yield Finding(Fault.replay_differs, told.number, failure)
+        if (place := await replay_whole(ring, run, watcher)) is not None:
+            yield Finding(Fault.replay_differs, told.number, str(place), place)
             continue
         for difference in await differences(run, watcher.deeds[run.run_id], ring):
-            yield Finding(Fault.rules_differ, told.number, str(difference))
+            place = difference.place(run)
+            yield Finding(Fault.rules_differ, told.number, str(place), place)
 
 
 def _filed(store: Store, month: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 from audit.archivist import Archivist
 from audit.keys import key_file, key_of, rekey, unwrapped
 from audit.manifests import Manifest, public_key
-from audit.rehearsal import Run, rehearse, sample
+from audit.rehearsal import Run, lines, rehearse, sample
 from audit.store import Store
 from audit.verification import Finding, check_month, check_replay, months, story
 from domain.policy import Policy
@@ -102,8 +102,9 @@ async def test_a_build_is_rehearsed_on_what_the_server_holds(
         runs = await sample(live_worker.client, 50, began)
     assert {run.number for run in runs} == {desk.number}
     assert len(await sample(live_worker.client, 1, began)) == 1
-    found = [each async for each in rehearse(live_worker.client, runs, RING_TEXT, 1)]
-    assert found == [(desk.number, []), (desk.number, [])]
+    found = await rehearse(live_worker.client, runs, RING_TEXT, 1)
+    assert (found.replayed, found.differing) == (2, [])
+    assert list(lines(found)) == ["2 runs replayed, 0 differ.", "共重放 2 次运行，0 次不一致。"]
 
 
 async def test_two_archivists_make_one_chain(
