@@ -413,6 +413,9 @@ def audit_replay(
     since: Annotated[
         Any, typer.Option(parser=_moment, metavar="TIME", help="Only those begun since then.")
     ] = None,
+    build: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only runs of this build of the deployment.")
+    ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="How many at once; default: one per core.")
     ] = None,
@@ -420,6 +423,7 @@ def audit_replay(
 ) -> None:
     """Replay what the server really holds on this build: the gate before a deployment."""
     from rich.console import Console
+    from temporalio.common import WorkerDeploymentVersion
     from temporalio.service import RPCError
 
     from audit import parallel, rehearsal
@@ -429,6 +433,11 @@ def audit_replay(
     from runtime.up import as_started
 
     settings = as_started(_settings())
+    version = None
+    if build is not None:
+        if settings.deployment is None:
+            raise typer.BadParameter("--build needs AFTERSALES_DEPLOYMENT")
+        version = WorkerDeploymentVersion(settings.deployment, build)
     parallel.hush()
 
     async def rehearse() -> rehearsal.Rehearsal:
@@ -436,7 +445,7 @@ def audit_replay(
             client = await connect(settings)
         except RuntimeError:
             raise preflight.no_temporal(settings) from None
-        runs = await rehearsal.sample(client, sample, since)
+        runs = await rehearsal.sample(client, sample, since, version=version)
         ring = written_ring(settings)
         return await rehearsal.rehearse(client, runs, ring, processes, Console(stderr=True))
 

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Engine
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.channels import Channels
@@ -29,6 +29,7 @@ from domain.policy import Policy
 from records.engine import migrate, open_engine
 from runtime import tracing
 from runtime.delivery import channels, templates
+from runtime.deployments import FOLLOWS, PINNED, build_id, deployment
 from runtime.keys import key_ring, look_for_missing_keys, signing_key
 from runtime.settings import Settings
 from runtime.temporal import connect, prepare
@@ -52,7 +53,11 @@ SANDBOX = SandboxedWorkflowRunner(
 
 
 def build_worker(
-    client: Client, activities: Activities, *, max_cached_workflows: int = 2000
+    client: Client,
+    activities: Activities,
+    *,
+    max_cached_workflows: int = 2000,
+    deployment: WorkerDeploymentConfig | None = None,
 ) -> Worker:
     """A worker for every request; `max_cached_workflows=0` replays at each step, for tests."""
     return Worker(
@@ -68,6 +73,7 @@ def build_worker(
         # How long a request waits for the worker that knew it last before any other takes it over.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=3),
         graceful_shutdown_timeout=timedelta(seconds=8),
+        deployment_config=deployment,
     )
 
 
@@ -77,6 +83,7 @@ def build_webhook_worker(
     *,
     max_cached_workflows: int = 1000,
     grace: timedelta = timedelta(seconds=8),
+    deployment: WorkerDeploymentConfig | None = None,
 ) -> Worker:
     """A worker for every stream of webhooks, on a queue of its own: no request waits for one."""
     return Worker(
@@ -91,6 +98,7 @@ def build_webhook_worker(
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(maximum=4, initial=2),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(maximum=8, initial=2),
         graceful_shutdown_timeout=grace,
+        deployment_config=deployment,
     )
 
 
@@ -141,7 +149,8 @@ async def run_worker(settings: Settings) -> None:
     """
     outlets, words = channels(settings), templates(settings)
     engine = open_engine(settings.database, key_ring(settings))
-    migrate(engine)
+    if settings.deployment is None:  # An older build, started again, meets newer tables.
+        migrate(engine)
     look_for_missing_keys(engine)
     client = await connect(settings, runtime=worker_runtime(settings))
     await prepare(client)
@@ -160,12 +169,18 @@ async def run_worker(settings: Settings) -> None:
     except RPCError as error:  # The requests shall not wait for their upkeep.
         log.warning("schedule_not_kept", error=error.status.name.lower())
     async with (
-        build_worker(client, activities),
-        build_webhook_worker(client, webhooks),
-        build_upkeep_worker(client, engine),
+        build_worker(client, activities, deployment=deployment(settings, PINNED)),
+        build_webhook_worker(client, webhooks, deployment=deployment(settings, FOLLOWS)),
+        build_upkeep_worker(client, engine, deployment=deployment(settings, FOLLOWS)),
     ):
         working = asyncio.gather(courier.run(), dispatcher.run(), archivist.run())
-        log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace)
+        log.info(
+            "worker_started",
+            task_queue=TASK_QUEUE,
+            namespace=client.namespace,
+            deployment=settings.deployment,
+            build=build_id(settings),
+        )
         await stop.wait()
         working.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import Progress
 from temporalio.client import Client, WorkflowHistory
+from temporalio.common import WorkerDeploymentVersion
 
 from audit.histories import Story
 from audit.parallel import Source, check_all, in_hand
@@ -27,12 +28,18 @@ class Run(NamedTuple):
 
 
 async def sample(
-    client: Client, size: int, since: datetime | None = None, *, seed: int | None = None
+    client: Client,
+    size: int,
+    since: datetime | None = None,
+    *,
+    version: WorkerDeploymentVersion | None = None,
+    seed: int | None = None,
 ) -> list[Run]:
     """That many runs at random, or all if there are fewer.
 
     Args:
         since: only those that started since then.
+        version: only those that are pinned to this build, or were run by it last.
 
     Raises:
         temporalio.service.RPCError: the server did not answer.
@@ -40,6 +47,9 @@ async def sample(
     query = f"WorkflowType = '{WORKFLOW}'"
     if since is not None:
         query += f" AND StartTime >= '{since.astimezone(UTC).isoformat()}'"
+    if version is not None:
+        name = f"{version.deployment_name}:{version.build_id}"
+        query += f" AND TemporalWorkerDeploymentVersion = '{name}'"
     # No secret depends on it.
     chance = random.Random(seed)  # noqa: S311
     chosen: list[Run] = []

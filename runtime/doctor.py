@@ -28,6 +28,7 @@ from records.engine import MIGRATIONS, open_engine
 from records.sealing import Unsealable
 from records.upkeep import recorded
 from runtime import delivery, preflight
+from runtime.deployments import build_id, current_build, make_current
 from runtime.keys import key_ring
 from runtime.oidc import Issuer
 from runtime.settings import Settings, metrics_are_open
@@ -367,6 +368,8 @@ async def _temporal(settings: Settings, *, runs_here: bool) -> AsyncIterator[Fin
     try:
         yield await _search_attributes(client)
         yield await _worker(client)
+        if settings.deployment is not None:
+            yield await _build(settings, settings.deployment, client)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             found = f"there is no namespace {client.namespace}"
@@ -389,3 +392,15 @@ async def _worker(client: Client) -> Finding:
         return Finding("Worker", Verdict.ok, f"polling {TASK_QUEUE}")
     found = f"nobody polls {TASK_QUEUE}: requests are taken in but do not move"
     return Finding("Worker", Verdict.failed, found, "start one with aftersales worker")
+
+
+async def _build(settings: Settings, name: str, client: Client) -> Finding:
+    what, ours = "Current build", build_id(settings)
+    current = await current_build(client, name)
+    if current is None:
+        found = f"none in the deployment {name}: new requests are taken in but do not move"
+        return Finding(what, Verdict.failed, found, make_current(settings))
+    if current != ours:
+        found = f"{current} in the deployment {name}, not {ours}"
+        return Finding(what, Verdict.idle, found, f"to change over: {make_current(settings)}")
+    return Finding(what, Verdict.ok, f"{current} in the deployment {name}")

@@ -259,6 +259,19 @@ def reachable_database(settings: Settings) -> None:
         database(settings)
 
 
+def unversioned(settings: Settings) -> None:
+    """One worker does it all, so no build need be told from another.
+
+    Raises:
+        Trouble: a deployment is set.
+    """
+    if settings.deployment is not None:
+        raise Trouble(
+            "AFTERSALES_DEPLOYMENT is for workers that are rolled out build by build",
+            "unset it for up and demo",
+        )
+
+
 def no_temporal(settings: Settings, reason: str = "") -> Trouble:
     """What to say when Temporal does not answer."""
     why = f" ({reason})" if reason else ""

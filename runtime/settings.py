@@ -99,6 +99,9 @@ class Settings(BaseSettings):
         reconcile_every: how often the records are compared with the requests; `off`: never.
         metrics_token: what `/metrics` asks for; unset, it answers on a loopback address only.
         worker_metrics_port: where a worker shows its own metrics; unset: nowhere.
+        deployment: the worker deployment that workers are builds of; unset: every worker takes
+            every task.
+        build_id: the name of this build in it; unset: our version.
     """
 
     model_config = SettingsConfigDict(
@@ -148,6 +151,9 @@ class Settings(BaseSettings):
     reconcile_repair: bool = True
     metrics_token: SecretStr | None = None
     worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    # Temporal joins the two with a dot.
+    deployment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    build_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]{1,64}$")] | None = None
 
     @model_validator(mode="after")
     def _know_our_own_pages(self) -> Self:

@@ -68,6 +68,7 @@ async def running(
     Raises:
         Trouble: it cannot start; nothing is left running.
     """
+    preflight.unversioned(settings)
     preflight.working_days(preflight.policy(settings))
     delivery.channels(settings)
     delivery.templates(settings)

@@ -20,7 +20,7 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from runtime.reconcile import Reconciler, reconcile_all, report, still_to_compare
 from runtime.settings import Settings
@@ -84,7 +84,9 @@ class UpkeepActivities:
         )
 
 
-def build_upkeep_worker(client: Client, engine: Engine) -> Worker:
+def build_upkeep_worker(
+    client: Client, engine: Engine, *, deployment: WorkerDeploymentConfig | None = None
+) -> Worker:
     """A worker for the upkeep: one thing at a time."""
     return Worker(
         client,
@@ -97,6 +99,7 @@ def build_upkeep_worker(client: Client, engine: Engine) -> Worker:
         max_concurrent_activity_task_polls=1,
         max_concurrent_activities=1,
         graceful_shutdown_timeout=timedelta(seconds=2),
+        deployment_config=deployment,
     )
 
 

@@ -60,7 +60,7 @@ class ServiceRequestWorkflow:
             await self._wait_for_news_or_the_next_deadline()
             self._let_time_pass()
             await self._do_what_must_be_done()
-            if self._history_is_long() and not self._request.is_closed:
+            if self._should_go_on_afresh() and not self._request.is_closed:
                 await self._continue_as_new()
         await _step(ARCHIVE, self._request, str)
         await self._settle()
@@ -263,17 +263,22 @@ class ServiceRequestWorkflow:
         revision = self._request.revision
         await workflow.wait_condition(lambda: self._written >= revision)
 
-    def _history_is_long(self) -> bool:
+    def _should_go_on_afresh(self) -> bool:
+        """When the history is long, or a request pinned to a build may move to the current one."""
         info = workflow.info()
         return (
             info.is_continue_as_new_suggested()
             or info.get_current_history_length() >= self._history_limit
+            or info.is_target_worker_deployment_version_changed()
         )
 
     async def _continue_as_new(self) -> NoReturn:
-        """Go on in a fresh history with clocks, dedupe and parked events intact."""
+        """Go on in a fresh history, on the current build, with everything carried over intact."""
         await self._settle()
-        workflow.continue_as_new(Start(carried=self._request, history_limit=self._history_limit))
+        workflow.continue_as_new(
+            Start(carried=self._request, history_limit=self._history_limit),
+            initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
+        )
 
 
 async def _step(activity: str, argument: Any, result: type[Result]) -> Result:

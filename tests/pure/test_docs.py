@@ -39,6 +39,7 @@ PAGES = [
     "README",
     "docs/architecture",
     "docs/board",
+    "docs/deploying-changes",
     "docs/timing-rules",
     "docs/events",
     "docs/notifications",

@@ -70,6 +70,9 @@ async def test_it_sees_what_the_namespace_and_the_queue_lack(
         during = await found(ours)
     assert during["Search attributes"].verdict is Verdict.ok
     assert during["Worker"].verdict is Verdict.ok
+    nothing_current = await found(ours.model_copy(update={"deployment": "aftersales"}))
+    assert nothing_current["Current build"].verdict is Verdict.failed
+    assert "set-current-version" in nothing_current["Current build"].advice
     # Its last poll is seconds old, but it said goodbye.
     assert (await found(ours))["Worker"].verdict is Verdict.failed
 

@@ -108,6 +108,10 @@ def test_a_bug_is_named_but_not_quoted(refuses: Refuses, monkeypatch: pytest.Mon
     assert "13812345678" not in said
 
 
+def test_a_deployment_where_one_worker_does_it_all(refuses: Refuses) -> None:
+    assert "unset it for up" in refuses("up", AFTERSALES_DEPLOYMENT="aftersales")
+
+
 def test_a_short_secret() -> None:
     with pytest.raises(Trouble, match="32 bytes"):
         preflight.secret(Settings(token_secret=SecretStr("short")))

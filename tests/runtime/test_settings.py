@@ -31,6 +31,8 @@ def test_our_own_processes_find_the_very_same_settings(monkeypatch: pytest.Monke
         ("WEBHOOK_GIVE_UP", "5m"),
         ("WEBHOOK_GIVE_UP", "90d"),
         ("WEBHOOK_GIVE_UP", "soon"),
+        ("DEPLOYMENT", "after.sales"),
+        ("BUILD_ID", "two builds"),
     ],
 )
 def test_a_wrong_setting_is_found_at_the_start(
