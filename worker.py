@@ -132,6 +132,7 @@ def build_archivist(settings: Settings, engine: Engine, client: Client) -> Archi
         key_ring(settings),
         signing_key(settings),
         timezone=settings.timing_policy.timezone,
+        kept_for=settings.timing_policy.retention.records,
     )
 
 

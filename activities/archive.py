@@ -16,7 +16,7 @@ from records.engine import reading, writing
 from records.personal import was_erased
 from records.projection import effects_of
 from records.statements import insert_new
-from records.tables import Archive, Request
+from records.tables import Archive
 
 _EFFECTS: TypeAdapter[list[Effect]] = TypeAdapter(list[Effect])
 
@@ -38,7 +38,7 @@ def archive(engine: Engine, request: ServiceRequest) -> str:
         raise ValueError(f"{request.number} is not closed")
     with writing(engine) as session:
         # The customer may have been erased between the end of the request and this.
-        shown = _shown(request, erased=_is_erased(session, request.number))
+        shown = _shown(request, erased=was_erased(session, request.number))
         final = Archive(
             number=request.number,
             closed_at=request.closed_at,
@@ -99,7 +99,7 @@ def mend(engine: Engine, request: ServiceRequest) -> None:
     """
     archive(engine, request)
     with writing(engine) as session:
-        shown = _shown(request, erased=_is_erased(session, request.number))
+        shown = _shown(request, erased=was_erased(session, request.number))
         found = session.get_one(Archive, request.number)
         if _hash(shown) == found.sha256:
             found.view = shown
@@ -111,16 +111,11 @@ def _shown(request: ServiceRequest, *, erased: bool) -> str:
 
 
 def _follow(session: Session, kept: Archive, request: ServiceRequest) -> None:
-    if _is_erased(session, request.number):
+    if was_erased(session, request.number):
         return
     effects = effects_of(session, request.number)
     kept.state = request.model_dump_json()
     kept.timeline = _EFFECTS.dump_json(effects).decode()
-
-
-def _is_erased(session: Session, number: str) -> bool:
-    row = session.get(Request, number)
-    return row is not None and was_erased(session, row)
 
 
 def _hash(shown: str) -> str:

@@ -23,6 +23,7 @@ from audit.sources import manifest_of, story_of
 from audit.store import Missing, Store
 from audit.time_travel import NotYet, as_it_stood
 from audit.verification import Finding, check_replay
+from domain.shown import ShownVerification
 from domain.values import Moment, rfc3339
 from domain.view import obligations, view
 from records.personal import is_erased
@@ -85,9 +86,10 @@ async def get_verification(services: Served, caller: Auditor, number: str) -> Re
             )
         )
         content = json.loads(result.as_json())
-        (shown,) = content["requests"] or [{"number": number, "verdict": "faulty"}]
-        shown["findings"] = [*shown.get("findings", []), *content["findings"]]
-        return JSONResponse({"archived": True, **shown})
+        (found,) = content["requests"] or [{"number": number, "verdict": "faulty"}]
+        found["findings"] = [*found.get("findings", []), *content["findings"]]
+        known = {name: found[name] for name in ShownVerification.model_fields if name in found}
+        return JSONResponse({**known, "archived": True})
     story = await _story(services, caller, number, "verification")
     findings = await _apart(_replayed(_ring(services), story))
     return JSONResponse(

@@ -14,6 +14,8 @@ from api.services import Services, now
 from domain import view
 from domain.numbering import is_request_number
 from domain.request import ServiceRequest
+from domain.vocabulary import Stage
+from records.personal import is_erased
 from records.queries import stored
 from workflows.messages import OBLIGATIONS, STATE
 
@@ -36,7 +38,9 @@ async def state(services: Services, number: str) -> Answer:
     """
     moment = now()
     content = await _ask_workflow(services, number, STATE, moment)
-    if content is not None:
+    # Until Temporal has followed an erasure, it still knows what the records have forgotten.
+    ended = content is not None and content["stage"] == Stage.closed
+    if content is not None and not (ended and await services.records(is_erased, number)):
         return Answer(content, "workflow")
     return Answer(view.view(await recorded(services, number), moment), "records")
 

@@ -1,14 +1,15 @@
-"""The archivist: brings the history of every closed request into the archive.
+"""The archivist: brings the history of every closed request into the archive, and follows there
+what was erased.
 
-One sweep serves all: what has just closed, and what was missed because no worker was up. It looks
-for closed requests without a manifest, so nothing has to be remembered.
+One sweep serves all: what has just closed or was erased, and what was missed because no worker was
+up. It looks for what has no entry in the chain, so nothing has to be remembered.
 """
 
 import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -18,18 +19,22 @@ from sqlalchemy.exc import IntegrityError
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from audit.histories import HistoryGone, Story, fetch, is_running
+from audit.histories import HistoryGone, Story, delete, fetch, is_running
 from audit.keys import key_file, wrapped
-from audit.manifests import BEGINNING, Head, Manifest, public_key
+from audit.manifests import BEGINNING, Entry, Erasure, Head, Manifest, public_key, read_entry
+from audit.sources import manifest_of
 from audit.store import Missing, Store
+from domain.policy import Retention
 from records import chain, tables
 from records.chain import Kind
-from records.personal import is_erased
+from records.personal import Why, erase_old
 from records.sealing import DataKey, KeyRing
 
 log = structlog.get_logger("audit")
 
 ROUND_SECONDS = 30.0
+EVERY_DAY = timedelta(days=1)
+THREE_YEARS = Retention().records
 
 
 def _now() -> datetime:
@@ -45,6 +50,7 @@ class Archivist:
         ring: wraps the records' keys.
         key: signs the heads.
         timezone: whose months count.
+        kept_for: how long after their closing requests are erased.
     """
 
     def __init__(
@@ -56,24 +62,45 @@ class Archivist:
         key: Ed25519PrivateKey,
         *,
         timezone: str = "Asia/Shanghai",
+        kept_for: timedelta = THREE_YEARS,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._engine, self._client, self._store = engine, client, store
         self._ring, self._key = ring, key
-        self._zone, self._now = ZoneInfo(timezone), now
+        self._zone, self._kept_for, self._now = ZoneInfo(timezone), kept_for, now
+        self._looked_for_old: datetime | None = None
         self._gone: set[str] = set()
 
     async def run(self) -> None:
         """Archive for ever; whatever goes wrong is tried again in the next round."""
         while True:
-            try:
-                await self.archive_all()
-                await asyncio.to_thread(self.sign_months)
-            except (RPCError, OSError) as error:
-                log.warning("archive_unavailable", error=type(error).__name__)
-            except Exception:
-                log.exception("archivist_stumbled")
+            for step in (self.erase_all, self.archive_all, self.sign_all):
+                try:
+                    await step()
+                except (RPCError, OSError) as error:
+                    log.warning("archive_unavailable", error=type(error).__name__)
+                except Exception:
+                    log.exception("archivist_stumbled")
             await asyncio.sleep(ROUND_SECONDS)
+
+    async def erase_all(self) -> None:
+        """Erase what is older than records are kept, and follow every erasure to its end.
+
+        The chain tells of it, the record's key is removed from the store, and the server deletes
+        its own history. Each step may be repeated: whatever was left half-way is done now.
+
+        Raises:
+            temporalio.service.RPCError: the server did not answer.
+            OSError: the store did not.
+        """
+        await asyncio.to_thread(self._erase_old)
+        erasures = await asyncio.to_thread(chain.unswept, self._engine)
+        chained = [each for each in erasures if await asyncio.to_thread(self._tell_of, each)]
+        await asyncio.to_thread(self._file)
+        for each in chained:
+            manifest = await manifest_of(self._engine, each.number)
+            if not await delete(self._client, each.number, manifest.runs if manifest else ()):
+                await asyncio.to_thread(chain.mark_swept, self._engine, each.number)
 
     async def archive_all(self) -> int:
         """Archive every closed request that waits; how many were added.
@@ -90,6 +117,14 @@ class Archivist:
         await asyncio.to_thread(self._file)
         return added
 
+    async def sign_all(self) -> None:
+        """Sign the months that are over.
+
+        Raises:
+            OSError: the store did not answer.
+        """
+        await asyncio.to_thread(self.sign_months)
+
     def sign_months(self, *, also_this_one: bool = False) -> list[Head]:
         """Sign the chains of the months that are over and not signed yet; those heads."""
         this_month = self._month(self._now())
@@ -103,8 +138,6 @@ class Archivist:
         return signed
 
     async def _archive_one(self, closed: tables.Archive) -> bool:
-        if await asyncio.to_thread(is_erased, self._engine, closed.number):
-            return False  # Nobody is to keep for years what was erased.
         try:
             if await is_running(self._client, closed.number):
                 return False  # Its last workflow task is still to come.
@@ -115,6 +148,36 @@ class Archivist:
             self._gone.add(closed.number)
             return False
         return await asyncio.to_thread(self._archive, closed, story)
+
+    def _erase_old(self) -> None:
+        """Once a day."""
+        now = self._now()
+        if self._looked_for_old is not None and now - self._looked_for_old < EVERY_DAY:
+            return
+        if numbers := erase_old(self._engine, now - self._kept_for, now):
+            log.info("records_erased", why=Why.retention, numbers=numbers)
+        self._looked_for_old = now
+
+    def _tell_of(self, erasure: tables.Erasure) -> bool:
+        """Whether the chain tells of an erasure, now or already."""
+        month = self._month(self._now())
+
+        def link(seq: int, previous: str | None) -> tables.Link:
+            entry = Erasure(
+                seq=seq,
+                month=month,
+                previous=previous or BEGINNING,
+                number=erasure.number,
+                at=erasure.at,
+                why=erasure.why,
+            )
+            return _as_link(entry, erasure.number)
+
+        try:
+            chain.add(self._engine, Kind.erasure, erasure.number, link)
+        except IntegrityError:  # Another was faster to take the place: the next round.
+            return False
+        return True
 
     def _archive(self, closed: tables.Archive, story: Story) -> bool:
         """The file first: a manifest never speaks of what is not there.
@@ -146,7 +209,7 @@ class Archivist:
                 archived_at=now,
                 previous=previous or BEGINNING,
             )
-            return _as_link(manifest, wrapped(self._ring, number, key))
+            return _as_link(manifest, number, wrapped(self._ring, number, key))
 
         try:
             added = chain.add(self._engine, Kind.history, number, link)
@@ -160,17 +223,13 @@ class Archivist:
         """Bring the store to what the chain says, entries and keys alike."""
         while rows := chain.unfiled(self._engine):
             for row in rows:
-                if row.number and row.kind == Kind.history:
-                    self._keep_key(row.number, row.key)
-                entry = Manifest.model_validate_json(row.content)
+                entry = read_entry(row.content)
                 self._store.put(entry.name, entry.written())
+                if row.number and row.key:
+                    self._store.put(key_file(row.number), row.key.encode())
+                elif row.number:  # It was erased, or this says so.
+                    self._store.remove(key_file(row.number))
                 chain.mark_filed(self._engine, row)
-
-    def _keep_key(self, number: str, key: str | None) -> None:
-        if key is None:
-            self._store.remove(key_file(number))
-        else:
-            self._store.put(key_file(number), key.encode())
 
     def _head(self, month: str, count: int, last: int) -> Head | None:
         """The month's head to be signed; None: it is."""
@@ -193,11 +252,11 @@ class Archivist:
         return f"{moment.astimezone(self._zone):%Y-%m}"
 
 
-def _as_link(entry: Manifest, key: str) -> tables.Link:
+def _as_link(entry: Entry, number: str | None, key: str | None = None) -> tables.Link:
     return tables.Link(
         seq=entry.seq,
         kind=entry.kind,
-        number=entry.number,
+        number=number,
         month=entry.month,
         hash=entry.hash,
         content=entry.model_dump_json(),

@@ -1,11 +1,15 @@
 """Histories as they are kept: the raw events of every run, just as the server had them, sealed with
 a key of the record's own."""
 
+import contextlib
 import gzip
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -129,6 +133,45 @@ async def fetch(client: Client, number: str) -> Story:
     except RPCError as error:
         raise _gone(error, number) from None
     return Story(number, tuple(runs))
+
+
+async def delete(client: Client, number: str, known: Iterable[str] = ()) -> bool:
+    """Delete every run of a closed request from the server; whether there may be more to delete.
+
+    The server does it in its own time: ask again until nothing is left.
+
+    Args:
+        known: run ids that belong to it; the server's own list may lag behind.
+
+    Raises:
+        temporalio.service.RPCError: the server did not answer.
+    """
+    with contextlib.suppress(HistoryGone):
+        if await is_running(client, number):
+            return True  # Its last workflow task is still to come.
+    # The last run at the end: through it the others are found.
+    runs = [*known, *[each.run_id async for each in client.list_workflows(_all_runs(number))], ""]
+    return any([await _delete(client, number, run) for run in dict.fromkeys(runs)])
+
+
+def _all_runs(number: str) -> str:
+    return f"WorkflowId = '{number}'"
+
+
+async def _delete(client: Client, number: str, run: str) -> bool:
+    execution = WorkflowExecution(workflow_id=number, run_id=run)
+    try:
+        await client.workflow_service.delete_workflow_execution(
+            DeleteWorkflowExecutionRequest(
+                namespace=client.namespace, workflow_execution=execution
+            ),
+            retry=True,
+        )
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 def _about(number: str) -> str:

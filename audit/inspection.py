@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from audit.manifests import Manifest
+from audit.manifests import Erasure, Manifest
 from audit.parallel import check_all, from_store
 from audit.store import Store
 from audit.verification import (
@@ -27,10 +27,20 @@ FEW = 10
 
 @dataclass
 class Verdict:
-    """One archived request, and everything that is wrong with it."""
+    """One archived request, and everything that is wrong with it.
+
+    Attributes:
+        erased: the entry that says that it was erased; None: it was not.
+    """
 
     manifest: Manifest
+    erased: Erasure | None = None
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def word(self) -> str:
+        """The verdict in a word."""
+        return "faulty" if self.findings else "erased" if self.erased else "sound"
 
 
 @dataclass
@@ -39,10 +49,12 @@ class Inspection:
 
     Attributes:
         stray: what is wrong with the archive itself rather than with one request.
+        gone: a request that was erased before it was archived.
     """
 
     verdicts: list[Verdict] = field(default_factory=list)
     stray: list[Finding] = field(default_factory=list)
+    gone: Erasure | None = None
 
     @property
     def findings(self) -> list[Finding]:
@@ -55,11 +67,13 @@ class Inspection:
             "requests": [
                 {
                     **verdict.manifest.model_dump(mode="json"),
-                    "verdict": "faulty" if verdict.findings else "sound",
+                    "verdict": verdict.word,
+                    "erased": _said_of(verdict.erased),
                     "findings": [plain(finding) for finding in verdict.findings],
                 }
                 for verdict in self.verdicts
             ],
+            "erased": _said_of(self.gone),
             "findings": [plain(finding) for finding in self.stray],
             "sound": not self.findings,
         }
@@ -77,6 +91,8 @@ async def inspect(
 ) -> Inspection:
     """Inspect one request or one month: files, chain, signature, and each history replayed.
 
+    What was erased is not replayed: nobody opens it any more.
+
     Args:
         ring: the key ring in writing.
         keys: the public keys that may have signed.
@@ -90,11 +106,15 @@ async def inspect(
     for each in wanted:
         if isinstance(each, Manifest):
             result.verdicts.append(Verdict(each))
+        elif isinstance(each, Erasure) and result.verdicts:
+            result.verdicts[-1].erased = each
+        elif isinstance(each, Erasure):
+            result.gone = each
         elif result.verdicts and each.where == result.verdicts[-1].manifest.number:
             result.verdicts[-1].findings.append(each)
         else:
             result.stray.append(each)
-    whole = {v.manifest.number: v for v in result.verdicts if not v.findings}
+    whole = {v.manifest.number: v for v in result.verdicts if v.word == "sound"}
     if len(whole) <= FEW:
         for verdict in whole.values():
             told = story(store, read, verdict.manifest)
@@ -119,20 +139,33 @@ def table(result: Inspection) -> Table:
             f"{kept.closed_at:%Y-%m-%d %H:%M}Z",
             str(kept.events),
             kept.outcome or "—",
-            "\n".join(_told(finding) for finding in verdict.findings) or "sound 完好",
+            "\n".join(_told(finding) for finding in verdict.findings) or _SHOWN[verdict.word],
         )
     return shown
+
+
+_SHOWN = {"sound": "sound 完好", "erased": "erased 已清除"}
 
 
 def lines(result: Inspection) -> Iterator[str]:
     """What is wrong with the archive itself, and the whole in one line."""
     for finding in result.stray:
         yield f"{finding.where}: {_told(finding)}"
+    if result.gone:
+        told = f"{result.gone.number}: erased before it was archived. 归档之前已清除。"
+        yield told
     faulty = len(result.findings)
     yield (
         f"{len(result.verdicts)} requests, {faulty} faults. 共 {len(result.verdicts)} 个服务请求，"
         f"{faulty} 处问题。"
     )
+
+
+_TOLD = {"number", "at", "why"}
+
+
+def _said_of(erasure: Erasure | None) -> dict[str, Any] | None:
+    return None if erasure is None else erasure.model_dump(mode="json", include=_TOLD)
 
 
 def _told(finding: Finding) -> str:

@@ -10,11 +10,12 @@ import base64
 import hashlib
 import re
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import Field, TypeAdapter
 
 from domain.values import Value, canonical
 
@@ -83,6 +84,38 @@ class Manifest(Entry):
     def name(self) -> str:
         """Its own file in the store."""
         return f"{self.month}/{self.seq:08d}-{self.number}.manifest.json"
+
+
+class Erasure(Entry):
+    """The personal data of a request was destroyed, its record's key among it.
+
+    Attributes:
+        why: `asked`, or `retention`: it was older than records are kept.
+    """
+
+    kind: Literal["erasure"] = "erasure"
+    number: str
+    at: datetime
+    why: str
+
+    @property
+    def name(self) -> str:
+        """Its own file in the store."""
+        return f"{self.month}/{self.seq:08d}-{self.number}.erasure.json"
+
+
+_ENTRIES: TypeAdapter[Manifest | Erasure] = TypeAdapter(
+    Annotated[Manifest | Erasure, Field(discriminator="kind")]
+)
+
+
+def read_entry(content: str | bytes) -> Manifest | Erasure:
+    """An entry of any kind, without its own hash.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _ENTRIES.validate_json(content)
 
 
 class Head(Value):

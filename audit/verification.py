@@ -6,20 +6,22 @@ there is.
 """
 
 import hashlib
+import posixpath
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 from audit.commands import Place
 from audit.histories import NoHistory, Story
 from audit.keys import key_file, key_of
-from audit.manifests import BEGINNING, Head, Manifest
+from audit.manifests import BEGINNING, Entry, Erasure, Head, Manifest, read_entry
 from audit.semantics import Watcher, differences, replay_whole
 from audit.store import Missing, Store
 from records.sealing import KeyRing, Unsealable
 
-_MANIFEST = re.compile(r"(?P<seq>[0-9]{8})-(?P<number>CR[0-9]{8}-[0-9]+)\.manifest\.json$")
+_ENTRY = re.compile(r"/[0-9]{8}(-(?P<number>CR[0-9]{8}-[0-9]+))?\.(?P<kind>[a-z]+)\.json$")
 
 
 class Fault(StrEnum):
@@ -31,6 +33,7 @@ class Fault(StrEnum):
     history_unreadable = "history_unreadable"
     key_missing = "key_missing"
     key_wrong = "key_wrong"
+    erasure_incomplete = "erasure_incomplete"
     manifest_changed = "manifest_changed"
     manifest_missing = "manifest_missing"
     chain_broken = "chain_broken"
@@ -55,54 +58,60 @@ class Finding(NamedTuple):
     place: Place | None = None
 
 
-def check_month(
-    store: Store, ring: KeyRing, month: str, keys: Sequence[str]
-) -> Iterator[Manifest | Finding]:
+Checked = Manifest | Erasure | Finding
+"""A history's manifest; the entry that says that it was erased; whatever is wrong with it."""
+
+
+def check_month(store: Store, ring: KeyRing, month: str, keys: Sequence[str]) -> Iterator[Checked]:
     """Every manifest of a month in order, and every fault of its files and its chain.
 
     Args:
         ring: opens the histories.
         keys: the public keys, base64, that may have signed.
     """
-    found = list(_filed(store, month))
     previous = _before(store, month)
-    manifests: list[Manifest] = []
-    for name in found:
+    erased = _Erased(store, month)
+    entries: list[Entry] = []
+    for name in _filed(store, month):
+        entry, finding = _read(store, name)
+        if finding is not None:
+            yield finding
+        if entry is None:
+            previous = None
+            continue
+        if finding is None and isinstance(entry, Manifest):
+            yield entry
+            yield from _check_history(store, ring, entry, erased)
+        yield from _check_link(entry, previous, name)
+        previous = entry
+        entries.append(entry)
+    yield from _check_head(store, month, entries, keys)
+
+
+def check_one(store: Store, ring: KeyRing, number: str) -> Iterator[Checked]:
+    """The manifest of one request with the faults of its file and of its links to both sides.
+
+    A request that was erased before it was archived has none, only the entry that says so.
+    """
+    erased = _Erased(store)
+    for month in months(store):
+        names = list(_filed(store, month))
+        name = next((name for name in names if _tells_of(name, number, "manifest")), None)
+        if name is None:
+            continue
         manifest, finding = _read(store, name)
         if finding is not None:
             yield finding
-        if manifest is None:
-            previous = None
-            continue
-        if finding is None:
+        if isinstance(manifest, Manifest):
             yield manifest
-            yield from _check_history(store, ring, manifest)
-        yield from _check_link(manifest, previous, name)
-        previous = manifest
-        manifests.append(manifest)
-    yield from _check_head(store, month, manifests, keys)
-
-
-def check_one(store: Store, ring: KeyRing, number: str) -> Iterator[Manifest | Finding]:
-    """The manifest of one request with the faults of its file and of its links to both sides."""
-    for month in months(store):
-        names = list(_filed(store, month))
-        for place, name in enumerate(names):
-            if f"-{number}." not in name:
-                continue
-            manifest, finding = _read(store, name)
-            if finding is not None:
-                yield finding
-            if manifest is None:
-                return
-            yield manifest
-            yield from _check_history(store, ring, manifest)
-            before = _read(store, names[place - 1])[0] if place else _before(store, month)
-            yield from _check_link(manifest, before, name)
-            if place + 1 < len(names) and (after := _read(store, names[place + 1])[0]):
-                yield from _check_link(after, manifest, names[place + 1])
-            return
-    yield Finding(Fault.manifest_missing, number, "the archive has no manifest of this request")
+            yield from _check_history(store, ring, manifest, erased)
+            yield from _check_place(store, manifest, name)
+        return
+    erasure = yield from erased.entry(number)
+    if erasure is not None:
+        yield erasure
+    else:
+        yield Finding(Fault.manifest_missing, number, "the archive has no manifest of this request")
 
 
 def months(store: Store) -> list[str]:
@@ -142,34 +151,44 @@ async def check_replay(ring: KeyRing, told: Story) -> AsyncIterator[Finding]:
             yield Finding(Fault.rules_differ, told.number, str(place), place)
 
 
+def _tells_of(name: str, number: str, kind: str) -> bool:
+    found = _ENTRY.search(name)
+    return found is not None and (found["number"], found["kind"]) == (number, kind)
+
+
 def _filed(store: Store, month: str) -> Iterator[str]:
-    return (name for name in store.names(month) if _MANIFEST.search(name))
+    return (name for name in store.names(month) if _ENTRY.search(name))
 
 
-def _read(store: Store, name: str) -> tuple[Manifest | None, Finding | None]:
-    """The manifest in a file, and what is wrong with the file itself."""
+def _read(store: Store, name: str) -> tuple[Manifest | Erasure | None, Finding | None]:
+    """The entry in a file, and what is wrong with the file itself."""
     try:
         content = store.get(name)
-        manifest = Manifest.model_validate_json(_without_hash(content))
+        entry = read_entry(_without_hash(content))
     except (Missing, ValueError) as error:
         return None, Finding(
-            Fault.manifest_changed, name, f"not a manifest ({type(error).__name__})"
+            Fault.manifest_changed, name, f"not an entry of the chain ({type(error).__name__})"
         )
-    if manifest.written() != content:
-        return manifest, Finding(
+    if entry.written() != content:
+        return entry, Finding(
             Fault.manifest_changed, name, "its content is not what its own hash says"
         )
-    if manifest.name != name:
-        return manifest, Finding(Fault.manifest_changed, name, f"it belongs at {manifest.name}")
-    return manifest, None
+    if entry.name != name:
+        return entry, Finding(Fault.manifest_changed, name, f"it belongs at {entry.name}")
+    return entry, None
 
 
 def _without_hash(content: bytes) -> bytes:
     return re.sub(rb'"hash":"[0-9a-f]{64}",', b"", content, count=1)
 
 
-def _check_history(store: Store, ring: KeyRing, manifest: Manifest) -> Iterator[Finding]:
+def _check_history(
+    store: Store, ring: KeyRing, manifest: Manifest, erased: "_Erased"
+) -> Iterator[Checked]:
     number = manifest.number
+    erasure = yield from erased.entry(number)
+    if erasure is not None:
+        yield erasure
     try:
         content = store.get(manifest.file)
     except Missing:
@@ -181,43 +200,107 @@ def _check_history(store: Store, ring: KeyRing, manifest: Manifest) -> Iterator[
     try:
         told = Story.opened(content, key_of(store, ring, number), number)
     except Missing:
-        yield Finding(Fault.key_missing, number, f"{key_file(number)} is not there")
+        if erasure is None:
+            yield Finding(Fault.key_missing, number, f"{key_file(number)} is not there")
+        return
     except Unsealable as error:
         yield Finding(Fault.key_wrong, number, f"{key_file(number)}: {error}")
+        return
     except NoHistory as error:
         yield Finding(Fault.history_unreadable, number, str(error))
-    else:
-        if told.is_about != {number}:
-            about = ", ".join(sorted(told.is_about))
-            yield Finding(Fault.history_misplaced, number, f"it tells of {about}")
-
-
-def _check_link(manifest: Manifest, before: Manifest | None, name: str) -> Iterator[Finding]:
-    if before is None:
-        if manifest.seq == 1 and manifest.previous != BEGINNING:
-            yield Finding(Fault.chain_broken, name, "the first manifest names one before it")
-        elif manifest.seq != 1:
-            yield Finding(Fault.chain_broken, name, "the manifest before it cannot be read")
         return
-    if manifest.seq != before.seq + 1:
+    if erasure is not None:
+        yield Finding(Fault.erasure_incomplete, number, f"{key_file(number)} is still there")
+    if told.is_about != {number}:
+        about = ", ".join(sorted(told.is_about))
+        yield Finding(Fault.history_misplaced, number, f"it tells of {about}")
+
+
+class _Erased:
+    """The erasures that the chain tells of: they stand wherever it had come to by then.
+
+    Args:
+        since: the first month to look in.
+    """
+
+    def __init__(self, store: Store, since: str = "") -> None:
+        self._store, self._since = store, since
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return {
+            found["number"]: name
+            for month in months(self._store)
+            if month >= self._since
+            for name in _filed(self._store, month)
+            if (found := _ENTRY.search(name)) and found["kind"] == "erasure"
+        }
+
+    def entry(self, number: str) -> Generator[Finding, None, Erasure | None]:
+        """The entry that says that a request was erased, with what is wrong with it.
+
+        Whoever destroys a key cannot excuse it with an entry of their own: it must have its place
+        in the chain.
+        """
+        name = self._names.get(number)
+        if name is None:
+            return None
+        entry, finding = _read(self._store, name)
+        findings = [finding] if finding else []
+        if entry is not None:
+            findings += _check_place(self._store, entry, name)
+        yield from findings
+        # What comes after it, and is not bound to it, does not speak against it.
+        unsound = any(found.where == name for found in findings)
+        return entry if isinstance(entry, Erasure) and not unsound else None
+
+
+def _check_place(store: Store, entry: Entry, name: str) -> Iterator[Finding]:
+    """Whether an entry is bound to the one before, and the one after to it."""
+    month = posixpath.dirname(name)
+    names = list(_filed(store, month))
+    place = names.index(name)
+    earlier, later = names[:place], names[place + 1 :]
+    before = _read(store, earlier[-1])[0] if earlier else _before(store, month)
+    after = _read(store, later[0])[0] if later else _after(store, month)
+    yield from _check_link(entry, before, name)
+    if after is not None:
+        yield from _check_link(after, entry, after.name)
+
+
+def _check_link(entry: Entry, before: Entry | None, name: str) -> Iterator[Finding]:
+    if before is None:
+        if entry.seq == 1 and entry.previous != BEGINNING:
+            yield Finding(Fault.chain_broken, name, "the first entry names one before it")
+        elif entry.seq != 1:
+            yield Finding(Fault.chain_broken, name, "the entry before it cannot be read")
+        return
+    if entry.seq != before.seq + 1:
         yield Finding(
-            Fault.manifest_missing, name, f"{manifest.seq - before.seq - 1} missing before it"
+            Fault.manifest_missing, name, f"{entry.seq - before.seq - 1} missing before it"
         )
-    elif manifest.previous != before.hash:
+    elif entry.previous != before.hash:
         yield Finding(Fault.chain_broken, name, f"it is not bound to {before.name} as it stands")
 
 
-def _before(store: Store, month: str) -> Manifest | None:
-    """The last manifest before a month."""
+def _before(store: Store, month: str) -> Entry | None:
+    """The last entry before a month."""
     for earlier in reversed([each for each in months(store) if each < month]):
-        names = list(_filed(store, earlier))
-        if names:
+        if names := list(_filed(store, earlier)):
             return _read(store, names[-1])[0]
     return None
 
 
+def _after(store: Store, month: str) -> Entry | None:
+    """The first entry after a month."""
+    for later in (each for each in months(store) if each > month):
+        for name in _filed(store, later):
+            return _read(store, name)[0]
+    return None
+
+
 def _check_head(
-    store: Store, month: str, manifests: list[Manifest], keys: Sequence[str]
+    store: Store, month: str, entries: list[Entry], keys: Sequence[str]
 ) -> Iterator[Finding]:
     later = [each for each in months(store) if each > month]
     try:
@@ -233,10 +316,10 @@ def _check_head(
         yield Finding(Fault.signer_unknown, month, f"signed by a key not known here: {head.key}")
     if not head.is_signed_by(head.key):
         yield Finding(Fault.signature_wrong, month, "the signature is not of this head")
-    last = next((each for each in manifests if each.seq == head.seq), None)
+    last = next((each for each in entries if each.seq == head.seq), None)
     if last is None or last.hash != head.hash or head.month != month:
         yield Finding(Fault.head_wrong, month, "the chain does not lead to what was signed")
-    elif sum(each.seq <= head.seq for each in manifests) != head.count:
+    elif sum(each.seq <= head.seq for each in entries) != head.count:
         yield Finding(
-            Fault.head_wrong, month, f"{head.count} were signed, {len(manifests)} are there"
+            Fault.head_wrong, month, f"{head.count} were signed, {len(entries)} are there"
         )

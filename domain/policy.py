@@ -217,6 +217,17 @@ class Dissatisfaction(Value):
     negative_words: tuple[Line, ...] = ()
 
 
+class Retention(Value):
+    """How long records are kept.
+
+    Attributes:
+        records: so long after its closing a request is erased, in the records and in the archive;
+            three years, however many leap days are in them.
+    """
+
+    records: Positive = timedelta(days=1096)
+
+
 class QuietHours(Value):
     """When customers are not disturbed with what can wait; the hours may go over midnight."""
 
@@ -272,6 +283,7 @@ class Policy(Value):
     dissatisfaction: Dissatisfaction = Dissatisfaction()
     limits: Limits = Limits()
     quiet_hours: QuietHours | None = None
+    retention: Retention = Retention()
     rules: dict[Rule, RulePolicy]
 
     @model_validator(mode="before")
@@ -337,8 +349,8 @@ class Policy(Value):
         if factor == 1:
             return self
         content = self.model_dump()
-        # Neither the calendar nor other machines' clocks go faster.
-        kept = {name: content[name] for name in ("working_time", "clock_skew")}
+        # Neither the calendar nor other machines' clocks go faster, nor do the years.
+        kept = {name: content[name] for name in ("working_time", "clock_skew", "retention")}
         return Policy.model_validate({**scaled(content), **kept})
 
 

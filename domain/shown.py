@@ -332,12 +332,24 @@ class ShownFinding(State):
     detail: str
 
 
+class ShownErasure(State):
+    """When the personal data of a request was destroyed, and why."""
+
+    number: str
+    at: datetime
+    why: Literal["asked", "retention"]
+
+
 class ShownVerification(State):
-    """What the verification of one request found; the manifest's facts once it is archived."""
+    """What the verification of one request found; the manifest's facts once it is archived.
+
+    `erased`: its personal data was destroyed, as the chain says; the rest of it holds.
+    """
 
     archived: bool
     number: str
-    verdict: Literal["sound", "faulty"]
+    verdict: Literal["sound", "faulty", "erased"]
+    erased: ShownErasure | None = None
     findings: list[ShownFinding]
     events: int | None = None
     sha256: str | None = None

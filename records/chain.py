@@ -7,22 +7,25 @@ from sqlalchemy import Engine, func, update
 from sqlmodel import col, select
 
 from records.engine import reading, writing
-from records.tables import Archive, Link
+from records.personal import was_erased
+from records.tables import Archive, Erasure, Link
 
 
 class Kind(StrEnum):
     """What an entry of the chain tells of."""
 
     history = "history"
+    erasure = "erasure"
 
 
 def waiting(engine: Engine, after: str = "", limit: int = 100) -> list[Archive]:
-    """Closed requests whose history is not in the archive, by number from after this one."""
+    """Closed requests whose history is to be archived, by number from after this one."""
     archived = (col(Link.number) == col(Archive.number)) & (col(Link.kind) == Kind.history)
     wanted = (
         select(Archive)
         .join(Link, archived, isouter=True)
-        .where(col(Link.seq).is_(None), Archive.number > after)
+        .join(Erasure, col(Erasure.number) == col(Archive.number), isouter=True)
+        .where(col(Link.seq).is_(None), col(Erasure.number).is_(None), Archive.number > after)
         .order_by(col(Archive.number))
         .limit(limit)
     )
@@ -35,6 +38,9 @@ def add(
 ) -> bool:
     """Add an entry to the chain, once for each request; whether it is new.
 
+    Nobody's history is added once they were erased, and no history keeps its key beside its
+    erasure, whichever of the two came first.
+
     Args:
         link: makes it from its place and the hash of the one before; None: the first.
 
@@ -45,9 +51,26 @@ def add(
     with writing(engine) as session:
         if number is not None and session.exec(there).first():
             return False
+        if kind is Kind.history and was_erased(session, number or ""):
+            return False
         last = session.exec(select(Link).order_by(col(Link.seq).desc()).limit(1)).first()
         session.add(link(last.seq + 1 if last else 1, last.hash if last else None))
+        if kind is Kind.erasure:
+            session.exec(update(Link).where(col(Link.number) == number).values(key=None))
         return True
+
+
+def unswept(engine: Engine) -> list[Erasure]:
+    """Erasures that the chain does not tell of yet, or that Temporal has to follow."""
+    with reading(engine) as session:
+        wanted = select(Erasure).where(col(Erasure.swept).is_(False))
+        return list(session.exec(wanted.order_by(col(Erasure.at), col(Erasure.number))))
+
+
+def mark_swept(engine: Engine, number: str) -> None:
+    """Remember that nothing is left to be done about an erasure."""
+    with writing(engine) as session:
+        session.get_one(Erasure, number).swept = True
 
 
 def unfiled(engine: Engine, limit: int = 100) -> list[Link]:

@@ -1,14 +1,17 @@
 """Personal data at rest: sealed with a key of each customer's own, which the ring wraps.
 
 To erase a customer is to destroy that key: whatever copy of their data remains, nobody opens it.
+A request that is erased alone, because it is older than records are kept, is blanked and no longer
+its customer's; the key of its history in the archive is destroyed with it.
 """
 
 import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Engine, func, update
 from sqlalchemy.orm import Mapped
@@ -23,13 +26,20 @@ from records import shown
 from records.engine import forget_what_was_overwritten, reading, ring_of, writing
 from records.geography import Place
 from records.sealing import DataKey, KeyRing, Unsealable
-from records.tables import Archive, Customer, Form, Intake, Request, Timeline
+from records.tables import Archive, Customer, Erasure, Form, Intake, Link, Request, Timeline
 
 ERASED = "erased"
 """Stands in place of what was destroyed where a column must hold something."""
 _AT_ONCE = 500
 _HOME = re.compile(r"^(?:\+|00)?86(?=1[3-9]\d{9}$)")
 """China's own country code before a mobile number."""
+
+
+class Why(StrEnum):
+    """Why a request was erased."""
+
+    asked = "asked"
+    retention = "retention"
 
 
 class NoCustomer(LookupError):
@@ -217,58 +227,114 @@ def erase(engine: Engine, number: str, now: datetime) -> Erased:
     """Erase the customer of this request, with all their requests, for good.
 
     Their key is destroyed, their phone number no longer finds them, and what people wrote about
-    them is blanked. Requests, forms, clocks and figures stay. Temporal's histories are not reached:
-    they end with its retention.
+    them is blanked. Requests, forms, clocks and figures stay. The archive and Temporal's histories
+    follow with the archivist's next round.
 
     Raises:
         NoCustomer: there is no such request.
         StillOpen: the customer has requests that are not closed.
     """
     with writing(engine) as session:
-        of_request = select(Intake.customer_id).where(Intake.number == number)
-        id_ = session.exec(of_request).first()
-        if id_ is None:
+        row = _customer_of(session, number)
+        if row is None:
             raise NoCustomer(number)
-        # Locked first: no request of theirs is taken in meanwhile.
-        row = session.get_one(Customer, id_, with_for_update=True)
-        theirs = (
-            select(Request.number, Request.closed_at)
-            .join(Intake, col(Intake.number) == col(Request.number))
-            .where(Intake.customer_id == id_)
-            .order_by(col(Request.number))
-        )
-        requests = list(session.exec(theirs))
+        requests = _requests_of(session, row)
+        numbers = [request.number for request in requests]
         already = row.data_key is None
         if not already:
-            if still := [number for number, closed_at in requests if closed_at is None]:
+            if still := [r.number for r in requests if r.closed_at is None]:
                 raise StillOpen(still)
-            row.sqlmodel_update(
-                {"data_key": None, "sealed": None, "erased_at": now, "phone_index": _gone(id_)}
-            )
-            blank = {"body": ERASED, "body_hash": ERASED, "place": None}
-            session.exec(update(Intake).where(col(Intake.customer_id) == id_).values(**blank))
-            _forget(session, [number for number, _ in requests], now)
+            _destroy_customer(row, now)
+            _destroy(session, numbers, now, Why.asked)
+        id_ = row.id or 0
     forget_what_was_overwritten(engine)
-    return Erased(id_, [number for number, _ in requests], already)
+    return Erased(id_, numbers, already)
+
+
+def erase_old(engine: Engine, closed_before: datetime, now: datetime) -> list[str]:
+    """Erase the requests that closed before then; their numbers.
+
+    Only those requests: a customer goes with the last one of theirs. Stopped half-way, it goes on
+    where it was.
+    """
+    old = (
+        select(Archive.number)
+        .join(Erasure, col(Erasure.number) == col(Archive.number), isouter=True)
+        .where(col(Archive.closed_at) < closed_before, col(Erasure.number).is_(None))
+        .order_by(col(Archive.closed_at))
+        .limit(_AT_ONCE)
+    )
+    erased: list[str] = []
+    while True:
+        with reading(engine) as session:
+            numbers = list(session.exec(old))
+        if not numbers:
+            break
+        for number in numbers:
+            with writing(engine) as session:
+                _erase_alone(session, number, now)
+        erased += numbers
+    if erased:
+        forget_what_was_overwritten(engine)
+    return erased
+
+
+def _erase_alone(session: Session, number: str, now: datetime) -> None:
+    """Erase one request. Its customer keeps their key for the others, and it is theirs no more."""
+    row = _customer_of(session, number)
+    if row is not None and row.data_key is not None:
+        if {request.number for request in _requests_of(session, row)} == {number}:
+            _destroy_customer(row, now)
+        else:
+            nobody = Customer(phone_index=_gone(number), erased_at=now)
+            session.add(nobody)
+            session.flush()
+            session.get_one(Intake, number).customer_id = cast(int, nobody.id)
+    _destroy(session, [number], now, Why.retention)
+
+
+def _customer_of(session: Session, number: str) -> Customer | None:
+    """The customer of a request, locked: no request of theirs is taken in meanwhile."""
+    id_ = session.exec(select(Intake.customer_id).where(Intake.number == number)).first()
+    return None if id_ is None else session.get_one(Customer, id_, with_for_update=True)
+
+
+def _requests_of(session: Session, row: Customer) -> list[Request]:
+    theirs = (
+        select(Request)
+        .join(Intake, col(Intake.number) == col(Request.number))
+        .where(Intake.customer_id == row.id)
+        .order_by(col(Request.number))
+    )
+    return list(session.exec(theirs))
 
 
 def is_erased(engine: Engine, number: str) -> bool:
-    """Whether the customer of this request was erased, so that its records are no longer whole."""
+    """Whether this request was erased, so that its records are no longer whole."""
     with reading(engine) as session:
-        row = session.get(Request, number)
-        return row is not None and was_erased(session, row)
+        return was_erased(session, number)
 
 
-def was_erased(session: Session, request: Request) -> bool:
-    """Whether the customer of this request was erased; while it is open, they cannot be."""
-    if request.closed_at is None:
-        return False
-    erased_at = (
-        select(Customer.erased_at)
-        .join(Intake, col(Intake.customer_id) == col(Customer.id))
-        .where(Intake.number == request.number)
-    )
-    return session.exec(erased_at).first() is not None
+def was_erased(session: Session, number: str) -> bool:
+    """Whether this request was erased; while it is open, it cannot be."""
+    return session.get(Erasure, number) is not None
+
+
+def _destroy_customer(row: Customer, now: datetime) -> None:
+    gone = {"data_key": None, "sealed": None, "erased_at": now, "phone_index": _gone(row.id)}
+    row.sqlmodel_update(gone)
+
+
+def _destroy(session: Session, numbers: list[str], now: datetime, why: Why) -> None:
+    """Destroy what only these requests hold, and leave it to the archivist to follow."""
+    blank = {"body": ERASED, "body_hash": ERASED, "place": None}
+    session.exec(update(Intake).where(col(Intake.number).in_(numbers)).values(**blank))
+    session.exec(update(Link).where(col(Link.number).in_(numbers)).values(key=None))
+    _forget(session, numbers, now)
+    there = set(session.exec(select(Erasure.number).where(col(Erasure.number).in_(numbers))))
+    for number in numbers:
+        if number not in there:
+            session.add(Erasure(number=number, at=now, why=why))
 
 
 def _forget(session: Session, numbers: list[str], now: datetime) -> None:
@@ -358,6 +424,6 @@ def _about(index: str) -> str:
     return f"customer/{index}"
 
 
-def _gone(id_: int) -> str:
+def _gone(id_: int | str | None) -> str:
     """In place of a blind index: like nobody's, and nobody else's."""
     return f"{ERASED}/{id_}"

@@ -52,7 +52,7 @@ def project(session: Session, task: WriteDown, *, force: bool = False) -> Writte
         force
         or row is None
         # What an erasure blanked does not come back, should the last step be written again.
-        or (row.revision <= task.request.revision and not was_erased(session, row))
+        or (row.revision <= task.request.revision and not was_erased(session, row.number))
     )
     stored = _stored_forms(session, task.request.number)
     filled_in = forms(task.request)
@@ -97,7 +97,7 @@ def restore(session: Session, request: ServiceRequest, effects: Iterable[Effect]
             A message that had gone missing is put back for the record, and is never sent.
     """
     row = session.get(Request, request.number, with_for_update=True)
-    if row is not None and was_erased(session, row):
+    if row is not None and was_erased(session, row.number):
         return  # What was blanked for good does not come back, however late the repair comes.
     at = request.moved_at
     project(session, WriteDown(request=request, entries=[], messages=[], at=at), force=True)

@@ -98,7 +98,8 @@ class Customer(Record, table=True):
 
     Attributes:
         phone_index: the blind index of the phone number in one spelling.
-        data_key: their key, wrapped by the ring; None: they were erased.
+        data_key: their key, wrapped by the ring; None: they were erased. One that was never
+            anybody takes the requests that are erased while their customer stays.
         sealed: name, phone, e-mail, address and coordinates, the latest given.
         tier: as someone whose word counts last gave it; None: nobody ever did.
     """
@@ -136,6 +137,20 @@ class Intake(Record, table=True):
     received_at: datetime
     started: bool = False
     lease_until: datetime | None
+
+
+class Erasure(Record, table=True):
+    """A request whose personal data was destroyed; a row is added in that transaction.
+
+    Attributes:
+        why: `asked`, or `retention`: it was older than records are kept.
+        swept: whether the archive's chain says so, and Temporal has nothing left of it.
+    """
+
+    number: str = Field(primary_key=True, foreign_key="request.number")
+    at: datetime
+    why: str
+    swept: bool = Field(default=False, index=True)
 
 
 class PersonalRead(Record, table=True):
@@ -368,7 +383,7 @@ class Archive(Record, table=True):
     """
 
     number: str = Field(primary_key=True, foreign_key="request.number")
-    closed_at: datetime
+    closed_at: datetime = Field(index=True)
     outcome: str | None
     view: str = Field(sa_type=Text)
     sha256: str

@@ -1,6 +1,7 @@
 """The timing policy as data: read, refused with one clear sentence, identified, scaled."""
 
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -183,3 +184,13 @@ def test_negative_words_are_found_in_any_case() -> None:
     shouting = standard(('"rude"', '"Rude"'))
     story = given(policy=shouting).walked("signed").did("surveyed", remark="quite RUDE")
     assert story.request.complaints
+
+
+def test_records_are_kept_for_three_years_at_any_speed() -> None:
+    assert STANDARD.retention.records >= timedelta(days=3 * 365 + 1)
+    assert STANDARD.at_speed(1000).retention == STANDARD.retention
+    ten = read_policy(TOML.replace('records = "1096d"', 'records = "3650d"'))
+    assert ten.retention.records == timedelta(days=3650)
+    assert ten.version != STANDARD.version
+    without = read_policy(re.sub(r"\[retention\].*\nrecords.*\n", "", TOML))
+    assert without.version == STANDARD.version

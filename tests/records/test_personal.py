@@ -21,16 +21,29 @@ from domain.intake import NewRequest
 from domain.policy import Policy
 from domain.tasks import Search
 from domain.view import view
+from records.base import Record
+from records.board import board, breached, punctuality, workload
 from records.cursors import BadCursor
 from records.disclosure import Reader, find, reads, show_customer, show_forms
 from records.engine import migrate, open_engine, reading, writing
+from records.figures import figures
 from records.intake import KeyReused, Taken, masked, take_in
-from records.personal import NoCustomer, Rekeyed, StillOpen, erase, place_of, rekey
+from records.personal import (
+    NoCustomer,
+    Rekeyed,
+    StillOpen,
+    Why,
+    erase,
+    erase_old,
+    is_erased,
+    place_of,
+    rekey,
+)
 from records.projection import restore, write_down
 from records.queries import customer, form, list_requests, stored, timeline
 from records.sealing import KeyRing, Unsealable
 from records.seed import seed
-from records.tables import Archive, Customer, Form, Intake, Request
+from records.tables import Archive, Customer, Erasure, Form, Intake, Request
 from tests.databases import RING, all_at_once, person, written
 from tests.desk import intake
 from tests.pure.builders import STANDARD, START, Story, given
@@ -427,6 +440,71 @@ def test_what_was_erased_nobody_sees_again(engine: Engine) -> None:
     assert customer(engine, other) is not None
     assert {item["number"] for item in list_requests(engine, START).items} == {first, second, other}
     assert rekey(engine) == Rekeyed(0, 0)
+
+
+YEARS = timedelta(days=1096)
+
+
+def statistics(engine: Engine, now: datetime) -> list[Any]:
+    """Every figure that there is: the board, who broke what, how well the promises were kept."""
+    told = board(engine, now)
+    kept = [table for name, table in Record.metadata.tables.items() if name in ("clock", "task")]
+    with engine.connect() as connection:
+        rows = [connection.execute(table.select()).all() for table in kept]
+    return [
+        (told.counts, told.queue),
+        breached(engine, now),
+        workload(engine, now, most_unfinished=3),
+        punctuality(engine, START - YEARS, now),
+        figures(engine).promises,
+        *(sorted(map(str, each)) for each in rows),
+    ]
+
+
+def test_what_is_old_is_erased_alone_while_the_customer_stays(engine: Engine) -> None:
+    first, later = closed(engine), closed(engine, now=START + timedelta(days=900))
+    open_still = take(engine, now=START + timedelta(days=1000)).number
+    with writing(engine) as session:
+        session.get_one(Archive, later).closed_at += timedelta(days=900)
+    now = START + YEARS + timedelta(days=2)
+    before = statistics(engine, now)
+    assert erase_old(engine, now - YEARS, now) == [first]
+    assert erase_old(engine, now - YEARS, now) == []
+    assert statistics(engine, now) == before
+    assert before[3]
+
+    assert customer(engine, first) is None
+    assert in_session(engine, first) is None
+    assert show_customer(engine, first, READER, now) is None
+    for kept in (later, open_still):
+        assert customer(engine, kept) == intake(customer=PERSON).customer
+        assert not is_erased(engine, kept)
+    found = find(engine, str(PERSON["phone"]), READER, now)
+    assert {each.number for each in found} == {later, open_still}
+    assert take(engine, now=now).brief.earlier == (open_still, later)
+    kept_request = stored(engine, first)
+    assert kept_request is not None
+    assert kept_request.request.signature == kept_request.request.brief.customer.phone == "***"
+    assert erase(engine, first, now).already
+    with reading(engine) as session:
+        erasure = session.get_one(Erasure, first)
+    assert (erasure.at, erasure.why, erasure.swept) == (now, Why.retention, False)
+
+
+def test_a_customer_goes_with_their_last_request(engine: Engine) -> None:
+    numbers = [closed(engine), closed(engine, now=START + timedelta(hours=1))]
+    assert erase_old(engine, START + YEARS, START + YEARS) == numbers
+    assert leaks(engine, *SECRETS, *WRITTEN, "欧*", "139****4321") == []
+    with reading(engine) as session:
+        assert [row.data_key for row in session.exec(select(Customer))] == [None, None]
+
+
+def test_an_erasure_changes_no_figure(engine: Engine) -> None:
+    number = closed(engine)
+    closed(engine, new=intake())
+    before = statistics(engine, START + YEARS)
+    erase(engine, number, START)
+    assert statistics(engine, START + YEARS) == before
 
 
 def test_what_was_erased_does_not_come_back_when_the_last_step_is_written_again(

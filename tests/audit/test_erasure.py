@@ -1,0 +1,253 @@
+"""What is erased is gone from the archive and from the server, and the chain says so and holds."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
+
+from activities.registry import Activities
+from audit.archivist import Archivist
+from audit.histories import HistoryGone, fetch
+from audit.inspection import Inspection, inspect, lines
+from audit.keys import key_file
+from audit.manifests import Erasure, Manifest, public_key
+from audit.sources import manifest_of
+from audit.store import Missing, Store
+from audit.verification import Fault, Finding, check_month, check_one, months, story
+from domain.policy import Policy
+from records import chain
+from records.engine import migrate, open_engine, writing
+from records.personal import erase
+from records.seed import seed
+from records.tables import Archive
+from runtime.temporal import plugin, prepare
+from tests.audit.test_archivist import KEY, now, sleep
+from tests.conftest import BIN
+from tests.databases import RING, RING_TEXT
+from tests.desk import Desk, open_desk
+from worker import build_worker
+
+pytestmark = pytest.mark.server
+
+YEARS = timedelta(days=1096)
+DELETES_SOON = [
+    word
+    for queue in ("transfer", "visibility")
+    for word in ("--dynamic-config-value", f'history.{queue}ProcessorUpdateAckInterval="100ms"')
+]
+"""The server deletes a workflow that has just closed when its queues have settled, which it notes
+only twice a minute."""
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A database of these tests' own, so that the archive begins with the chain."""
+    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('records') / 'aftersales.db'}", RING)
+    migrate(engine)
+    seed(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+async def live(engine: Engine) -> AsyncIterator[WorkflowEnvironment]:
+    """A server of these tests' own: another test's worker would take our requests elsewhere."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(BIN / "temporal"),
+        plugins=[plugin(RING)],
+        dev_server_log_level="error",
+        dev_server_extra_args=DELETES_SOON,
+    ) as env:
+        await prepare(env.client)
+        async with build_worker(env.client, Activities(engine)):
+            yield env
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(str(tmp_path_factory.mktemp("archive")))
+
+
+@pytest.fixture
+def archivist(live: WorkflowEnvironment, engine: Engine, store: Store) -> Archivist:
+    return Archivist(engine, live.client, store, RING, KEY)
+
+
+async def closed(
+    live: WorkflowEnvironment, engine: Engine, policy: Policy, phone: str, runs: int = 1
+) -> Desk:
+    """A request that was cancelled, of the customer with this number."""
+    limit = 5000 if runs == 1 else 12
+    desk = await open_desk(
+        live.client, engine, policy, now, sleep, history_limit=limit, customer={"phone": phone}
+    )
+    await desk.says("responded", note="婆婆的电话是她自己的")
+    await desk.says("noted", text="婆婆在家")
+    await desk.says("cancelled", reason="不修了")
+    await desk.handle.result()
+    return desk
+
+
+async def swept(archivist: Archivist, engine: Engine) -> None:
+    """Rounds until nothing is left to be done."""
+    for _ in range(100):
+        await archivist.erase_all()
+        if not chain.unswept(engine):
+            return
+        await sleep(timedelta(milliseconds=300))
+    raise AssertionError("something is left")
+
+
+async def looked_at(store: Store) -> Inspection:
+    """The only month that there is."""
+    (month,) = months(store)
+    return await inspect(store, RING_TEXT, [public_key(KEY)], month=month)
+
+
+async def test_an_erased_history_opens_to_nobody_and_the_chain_holds(
+    archivist: Archivist, store: Store, live: WorkflowEnvironment, engine: Engine, standard: Policy
+) -> None:
+    desk = await closed(live, engine, standard, "13800000001", runs=2)
+    other = await closed(live, engine, standard, "13800000002")
+    await archivist.archive_all()
+    manifest = await manifest_of(engine, desk.number)
+    assert manifest is not None
+    assert len(manifest.runs) == 2
+    sealed = store.get(manifest.file)
+    assert story(store, RING, manifest).events == manifest.events
+
+    erase(engine, desk.number, datetime.now(UTC))
+    await swept(archivist, engine)
+    with pytest.raises(Missing):
+        story(store, RING, manifest)
+    assert store.get(manifest.file) == sealed
+    with pytest.raises(HistoryGone):
+        await fetch(live.client, desk.number)
+    for run in manifest.runs:
+        with pytest.raises(RPCError):
+            await live.client.get_workflow_handle(desk.number, run_id=run).fetch_history()
+    assert (await fetch(live.client, other.number)).events
+
+    found = await looked_at(store)
+    assert found.findings == []
+    assert {v.manifest.number: v.word for v in found.verdicts} == {
+        desk.number: "erased",
+        other.number: "sound",
+    }
+    told = json.loads(found.as_json())
+    assert [(each["erased"] or {}).get("why") for each in told["requests"]] == ["asked", None]
+    (_, erasure) = check_one(store, RING, desk.number)
+    assert isinstance(erasure, Erasure)
+    assert await archivist.archive_all() == 0
+
+
+async def test_what_was_erased_before_it_was_archived_is_never_archived(
+    archivist: Archivist, store: Store, live: WorkflowEnvironment, engine: Engine, standard: Policy
+) -> None:
+    desk = await closed(live, engine, standard, "13800000003")
+    erase(engine, desk.number, datetime.now(UTC))
+    assert await archivist.archive_all() == 0
+    await swept(archivist, engine)
+    assert await manifest_of(engine, desk.number) is None
+    with pytest.raises(HistoryGone):
+        await fetch(live.client, desk.number)
+    found = await inspect(store, RING_TEXT, [public_key(KEY)], number=desk.number)
+    assert (found.findings, found.verdicts) == ([], [])
+    assert next(lines(found)).startswith(f"{desk.number}: erased before")
+    assert (await looked_at(store)).findings == []
+
+
+async def test_an_erasure_that_stopped_half_way_is_completed(
+    archivist: Archivist,
+    store: Store,
+    live: WorkflowEnvironment,
+    engine: Engine,
+    standard: Policy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = await closed(live, engine, standard, "13800000004")
+    await archivist.archive_all()
+    manifest = await manifest_of(engine, desk.number)
+    assert manifest is not None
+    erase(engine, desk.number, datetime.now(UTC))
+    row = chain.of(engine, desk.number)
+    assert row is not None
+    assert row.key is None
+    with monkeypatch.context() as trouble:
+        trouble.setattr(store, "remove", _unreachable)
+        with pytest.raises(OSError, match="store"):
+            await archivist.erase_all()
+    # The entry is there, the key still is, and the verification says so.
+    found = await looked_at(store)
+    assert [f.fault for f in found.findings] == [Fault.erasure_incomplete]
+    await swept(archivist, engine)
+    assert (await looked_at(store)).findings == []
+    with pytest.raises(Missing):
+        store.get(key_file(desk.number))
+    await archivist.erase_all()
+    assert (await looked_at(store)).findings == []
+
+
+def _unreachable(name: str) -> None:
+    raise OSError("the store does not answer")
+
+
+async def test_what_is_older_than_records_are_kept_is_erased_once_a_day(
+    archivist: Archivist, store: Store, live: WorkflowEnvironment, engine: Engine, standard: Policy
+) -> None:
+    old, recent = [await closed(live, engine, standard, "13800000005") for _ in range(2)]
+    await archivist.archive_all()
+    await archivist.erase_all()
+    with writing(engine) as session:
+        session.get_one(Archive, old.number).closed_at -= YEARS
+    await archivist.erase_all()
+    assert chain.unswept(engine) == []  # Today it has looked already.
+    tomorrow = Archivist(engine, live.client, store, RING, KEY)
+    await swept(tomorrow, engine)
+    found = await looked_at(store)
+    verdicts = {v.manifest.number: v for v in found.verdicts}
+    erasure = verdicts[old.number].erased
+    assert erasure is not None
+    assert erasure.why == "retention"
+    assert verdicts[recent.number].word == "sound"
+    assert found.findings == []
+
+
+def test_a_key_that_is_destroyed_cannot_be_excused_by_a_made_up_entry(store: Store) -> None:
+    """The intruder destroys a key and puts an erasure of their own at the end of the chain."""
+    (month,) = months(store)
+    checked = list(check_month(store, RING, month, [public_key(KEY)]))
+    erased = {each.number for each in checked if isinstance(each, Erasure)}
+    manifests = [each for each in checked if isinstance(each, Manifest)]
+    victim = next(each for each in manifests if each.number not in erased)
+    kept = store.get(key_file(victim.number))
+    store.remove(key_file(victim.number))
+    assert _faults(store, month) == {Fault.key_missing: [victim.number]}
+    last = max(int(name.partition("/")[2][:8]) for name in store.names(month) if ".json" in name)
+    forged = Erasure(
+        seq=last + 1,
+        month=month,
+        previous="f" * 64,
+        number=victim.number,
+        at=datetime.now(UTC),
+        why="asked",
+    )
+    store.put(forged.name, forged.written())
+    faults = _faults(store, month)
+    assert faults[Fault.key_missing] == [victim.number]
+    assert set(faults[Fault.chain_broken]) == {forged.name}
+    store.remove(forged.name)
+    store.put(key_file(victim.number), kept)
+    assert _faults(store, month) == {}
+
+
+def _faults(store: Store, month: str) -> dict[Fault, list[str]]:
+    found: dict[Fault, list[str]] = {}
+    for each in check_month(store, RING, month, [public_key(KEY)]):
+        if isinstance(each, Finding):
+            found.setdefault(each.fault, []).append(each.where)
+    return found
