@@ -69,6 +69,10 @@ format: $(STAMP) ## Format, and fix what the linter can fix
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
 
+.PHONY: process
+process: $(STAMP) ## Draw processes/service_request.bpmn anew
+	@$(BIN)/python -m processes.draw
+
 .PHONY: lock
 lock: ## Rewrite both requirements files (LOCK_ARGS=--upgrade takes newer versions)
 	@$(FIND_PYTHON); python=$$(find_python); \

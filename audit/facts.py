@@ -21,6 +21,7 @@ from audit.semantics import CannotReplay, Watcher, replay_whole
 from domain.effects import Entry
 from domain.request import ServiceRequest
 from domain.tasks import FIND_ENGINEER
+from domain.vocabulary import Stage
 from records.sealing import KeyRing
 from runtime.codec import SealedPayloads
 
@@ -51,11 +52,14 @@ class Fact:
         place: the history's event that brought it; for what the request did by itself, the one
             that woke it.
         sent: the event as it was sent; None: nobody sent it, or without an id.
+        stage: where the request stood when this had been written down; None: more was written down
+            together with it.
     """
 
     line: Entry
     place: Place
     sent: Mapping[str, Any] | None = None
+    stage: Stage | None = None
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,10 @@ async def told_by(ring: KeyRing, story: Story, watcher: Watcher) -> Told:
     for run in story.runs:
         written, arrived = await _places(run, codec)
         sent = {**arrived, **sent}  # What came first counts: the same id is the same event.
-        for step, line in watcher.lines.get(run.run_id, ()):
+        for step, line, stage in watcher.lines.get(run.run_id, ()):
             came = sent.get(line.event_id or "")
             place = came.place if came else written.get(step, Place(run.run_id, 1))
-            facts.append(Fact(line, place, came.event if came else None))
+            facts.append(Fact(line, place, came.event if came else None, stage))
     (start,) = await _decoded(
         codec, story.runs[0].events[0].workflow_execution_started_event_attributes.input.payloads
     )

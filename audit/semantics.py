@@ -30,6 +30,7 @@ from temporalio.workflow import _Definition
 from audit.commands import Course, Place, is_change_version, parting
 from domain.effects import Entry
 from domain.tasks import FIND_ENGINEER, WRITE_DOWN, Search, WriteDown
+from domain.vocabulary import Stage
 from records.sealing import KeyRing
 from runtime.codec import SealedPayloads
 from runtime.temporal import plugin
@@ -40,6 +41,7 @@ Key = tuple[str, str]
 """What was done, and which one of its kind: `("timer", "3")`, `("answer", "<update id>")`."""
 
 Deeds = dict[Key, Any]
+Written = tuple[str, Entry, Stage | None]
 OnActivation = Callable[[str, datetime, ServiceRequestWorkflow], None]
 
 STEP_INPUT = "step input"
@@ -82,7 +84,8 @@ class Watcher(WorkflowRunner):
     Attributes:
         deeds: what each run did.
         courses: the same in words, in order.
-        lines: the timeline's lines that each run wrote, with the step that wrote them.
+        lines: the timeline's lines that each run wrote, with the step that wrote them and, beside
+            the last of a step's lines, the stage of the request then.
         workflows: each run's workflow as it was left.
     """
 
@@ -90,7 +93,7 @@ class Watcher(WorkflowRunner):
         self._runner = UnsandboxedWorkflowRunner()
         self._on_activation = on_activation
         self.deeds: dict[str, Deeds] = {}
-        self.lines: dict[str, list[tuple[str, Entry]]] = {}
+        self.lines: dict[str, list[Written]] = {}
         self.workflows: dict[str, ServiceRequestWorkflow] = {}
         self.courses: dict[str, Course] = {}
 
@@ -192,7 +195,7 @@ def _parted(one: Any, other: Any) -> tuple[list[str], tuple[Any, Any]]:
 # --- what the code does ---------------------------------------------------------------------------
 
 
-def _done(command: WorkflowCommand, count: int, lines: list[tuple[str, Entry]]) -> Deeds:
+def _done(command: WorkflowCommand, count: int, lines: list[Written]) -> Deeds:
     match command.WhichOneof("variant"):
         case "start_timer":
             started = command.start_timer
@@ -210,7 +213,9 @@ def _done(command: WorkflowCommand, count: int, lines: list[tuple[str, Entry]]) 
                 given = model.model_validate_json(argument.data)
                 asked["input"] = given.digest
                 if isinstance(given, WriteDown):
-                    lines += [(str(step.seq), line) for line in given.entries]
+                    seq, stage = str(step.seq), given.request.stage
+                    lines += [(seq, line, None) for line in given.entries[:-1]]
+                    lines += [(seq, line, stage) for line in given.entries[-1:]]
             return {("step", str(step.seq)): asked}
         case "upsert_workflow_search_attributes":
             shown = command.upsert_workflow_search_attributes.search_attributes

@@ -1,0 +1,1 @@
+"""The process as BPMN 2.0, and what draws it."""
