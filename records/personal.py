@@ -261,7 +261,7 @@ def erase_old(engine: Engine, closed_before: datetime, now: datetime) -> list[st
         select(Archive.number)
         .join(Erasure, col(Erasure.number) == col(Archive.number), isouter=True)
         .where(col(Archive.closed_at) < closed_before, col(Erasure.number).is_(None))
-        .order_by(col(Archive.closed_at))
+        .order_by(col(Archive.closed_at), col(Archive.number))
         .limit(_AT_ONCE)
     )
     erased: list[str] = []
