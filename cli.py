@@ -297,6 +297,9 @@ def audit_verify(
     month: Annotated[str | None, typer.Option(help="All archived in it: 2026-11.")] = None,
     public_key: PublicKeys = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Without the database, and so without its access log.")
+    ] = False,
 ) -> None:
     """Check archived histories: every byte, the chain, its signature, and that they replay."""
     from rich.console import Console
@@ -306,12 +309,17 @@ def audit_verify(
     from audit.manifests import public_key as public_half
     from audit.store import Store
     from runtime.keys import signing_key, written_ring
+    from runtime.reading import write_down
 
     if (number is None) == (month is None):
         raise typer.BadParameter("give a request's number, or --month")
     if month is not None and not MONTH.fullmatch(month):
         raise typer.BadParameter(f"{month!r} is not a month; write 2026-11")
     settings = _settings()
+    if offline:
+        typer.echo("This is in no access log. 本次查阅未记入访问日志。", err=True)
+    else:
+        write_down(settings, "audit verify", number=number, about=month)
     keys = public_key or [public_half(signing_key(settings))]
     console = Console()
     parallel.hush()
@@ -351,8 +359,8 @@ def audit_show(
     from runtime.keys import key_ring
 
     settings = _settings()
-    story = _story(settings, number)
     moment = at or datetime.now(UTC)
+    story = _story(settings, number, "audit show", at and moment.isoformat())
     try:
         request = asyncio.run(as_it_stood(key_ring(settings), story, moment))
     except (NotYet, CannotReplay) as error:
@@ -366,11 +374,13 @@ def audit_export(number: Annotated[str, typer.Argument(metavar="CR…")]) -> Non
     """Print the raw history of a request, payloads sealed as the server keeps them."""
     import json
 
-    typer.echo(json.dumps(_story(_settings(), number).as_json(), indent=1, sort_keys=True))
+    typer.echo(
+        json.dumps(_story(_settings(), number, "audit export").as_json(), indent=1, sort_keys=True)
+    )
 
 
-def _story(settings: Settings, number: str) -> Any:
-    """The history, from the archive or from the server."""
+def _story(settings: Settings, number: str, what: str, about: str | None = None) -> Any:
+    """The history, from the archive or from the server; it is written down who reads it."""
     from temporalio.service import RPCError
 
     from audit.histories import HistoryGone, NoHistory
@@ -380,12 +390,14 @@ def _story(settings: Settings, number: str) -> Any:
     from records.personal import is_erased
     from runtime import preflight
     from runtime.keys import key_ring
+    from runtime.reading import write_down
     from runtime.temporal import connect
     from runtime.up import as_started
 
     preflight.reachable_database(settings)
     found = as_started(settings)
 
+    write_down(settings, what, number=number, about=about)
     engine, ring = open_engine(settings.database), key_ring(settings)
     if is_erased(engine, number):
         raise Trouble(f"The customer of {number} was erased; the history is not shown any more")

@@ -4,20 +4,27 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated
 
+import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
 
+from api.answers import request_id
 from api.language import Text
+from api.middleware import what_happened
 from api.problems import RETRY_SOON, Problem
 from api.reading import recorded
-from api.services import Served, Services
+from api.services import Served, Services, now
 from domain import entitlement
 from domain.events import Accepted, Actor, BaseEvent, Declined
+from domain.numbering import is_request_number
 from domain.refusals import explain
 from domain.request import ServiceRequest
 from domain.vocabulary import Role
-from records import queries
+from records import access_log, queries
 from runtime.tokens import IdentityUnavailable, Principal, RoleUnclear, Scope, TokenInvalid
+
+log = structlog.get_logger("api")
 
 bearer = HTTPBearer(
     auto_error=False,
@@ -57,13 +64,13 @@ async def principal(
     return caller
 
 
-def entitled_to(scope: Scope, caller: Principal) -> Principal:
-    """The caller, if their role has the scope.
+def entitled_to(scope: Scope, caller: Principal, *or_else: Scope) -> Principal:
+    """The caller, if their role has the scope, or one of the others that will do.
 
     Raises:
         Problem: 403, `scope_missing`.
     """
-    if scope not in caller.scopes:
+    if caller.scopes.isdisjoint((scope, *or_else)):
         challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
         raise Problem(
             "scope_missing",
@@ -73,20 +80,50 @@ def entitled_to(scope: Scope, caller: Principal) -> Principal:
     return caller
 
 
-def needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
-    """A dependency that lets in only callers whose role has the scope."""
+def needs(scope: Scope, *or_else: Scope) -> Callable[[Principal], Awaitable[Principal]]:
+    """A dependency that lets in only callers whose role has the scope, or one of the others."""
 
     async def entitled(caller: Annotated[Principal, Depends(principal)]) -> Principal:
-        return entitled_to(scope, caller)
+        return entitled_to(scope, caller, *or_else)
 
     return entitled
+
+
+async def written_down(services: Services, caller: Principal, call: Request) -> None:
+    """Write into the access log what an auditor asks for.
+
+    Raises:
+        Problem: 503, `records_unavailable`: what is not written down is not shown.
+    """
+    number = call.path_params.get("number") or call.query_params.get("number") or ""
+    try:
+        await services.records(
+            access_log.write_down,
+            call.scope["route"].operation_id or call.scope["route"].name,
+            access_log.Reader(caller.role, caller.id, None, request_id(call.scope)),
+            now(),
+            number=number if is_request_number(number) else None,
+            about=call.url.query or None,
+        )
+    except SQLAlchemyError as error:
+        log.error("read_not_written_down", **what_happened(error))
+        raise Problem("records_unavailable", headers=RETRY_SOON) from None
+
+
+async def _auditor(
+    services: Served, call: Request, caller: Annotated[Principal, Depends(needs(Scope.audit))]
+) -> Principal:
+    await written_down(services, caller, call)
+    return caller
 
 
 Creator = Annotated[Principal, Depends(needs(Scope.create))]
 Reader = Annotated[Principal, Depends(needs(Scope.read))]
 Reporter = Annotated[Principal, Depends(needs(Scope.report))]
 Entitled = Annotated[Principal, Depends(needs(Scope.personal))]
-Auditor = Annotated[Principal, Depends(needs(Scope.audit))]
+SubscriptionReader = Annotated[Principal, Depends(needs(Scope.subscribe, Scope.audit))]
+Auditor = Annotated[Principal, Depends(_auditor)]
+"""Who audits. What they ask for is written down first, whatever becomes of it."""
 Watcher = Annotated[Principal, Depends(needs(Scope.board))]
 Steerer = Annotated[Principal, Depends(needs(Scope.steer))]
 Subscriber = Annotated[Principal, Depends(needs(Scope.subscribe))]

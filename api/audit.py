@@ -5,7 +5,6 @@ import json
 from collections.abc import Awaitable
 from typing import Annotated, TypeVar
 
-import structlog
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 from temporalio.service import RPCError
@@ -29,9 +28,6 @@ from domain.view import obligations, view
 from records.personal import is_erased
 from records.sealing import KeyRing
 from runtime.keys import key_ring, signing_key, written_ring
-from runtime.tokens import Principal
-
-log = structlog.get_logger("api")
 
 router = APIRouter(prefix="/v1/audit/requests/{number}", tags=["audit"])
 
@@ -47,7 +43,7 @@ async def get_state_at(
 ) -> Response:
     """Show the request exactly as it stood at a moment: stage, clocks, offers, what was due."""
     moment = at or now()
-    story = await _story(services, caller, number, "state")
+    story = await _story(services, number)
     try:
         request = await _apart(as_it_stood(_ring(services), story, moment))
     except NotYet:
@@ -67,7 +63,7 @@ async def get_state_at(
 @router.get("/history", **openapi.AUDIT_HISTORY)
 async def get_history(services: Served, caller: Auditor, number: str) -> Response:
     """Give the raw history, every run of it, payloads sealed as the server keeps them."""
-    story = await _story(services, caller, number, "history")
+    story = await _story(services, number)
     return JSONResponse(await asyncio.to_thread(story.as_json))
 
 
@@ -75,7 +71,6 @@ async def get_history(services: Served, caller: Auditor, number: str) -> Respons
 async def get_verification(services: Served, caller: Auditor, number: str) -> Response:
     """Verify the request: its file, its place in the chain, and that it replays by the rules."""
     await recorded(services, number)
-    log.info("audit_read", number=number, what="verification", by=f"{caller.role}/{caller.id}")
     if await manifest_of(services.engine, number) is not None:
         result = await _apart(
             inspection.inspect(
@@ -90,7 +85,7 @@ async def get_verification(services: Served, caller: Auditor, number: str) -> Re
         found["findings"] = [*found.get("findings", []), *content["findings"]]
         known = {name: found[name] for name in ShownVerification.model_fields if name in found}
         return JSONResponse({**known, "archived": True})
-    story = await _story(services, caller, number, "verification")
+    story = await _story(services, number)
     findings = await _apart(_replayed(_ring(services), story))
     return JSONResponse(
         {
@@ -103,11 +98,10 @@ async def get_verification(services: Served, caller: Auditor, number: str) -> Re
     )
 
 
-async def _story(services: Services, caller: Principal, number: str, what: str) -> Story:
+async def _story(services: Services, number: str) -> Story:
     await recorded(services, number)
     if await services.records(is_erased, number):
         raise Problem("customer_erased")
-    log.info("audit_read", number=number, what=what, by=f"{caller.role}/{caller.id}")
     try:
         return await story_of(
             services.engine,

@@ -16,7 +16,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from temporalio.api.common.v1 import Payload, Payloads
 
 from api import openapi
-from api.access import bearer, entitled_to, principal
+from api.access import bearer, entitled_to, principal, written_down
 from api.bodies import JsonBody
 from api.problems import FieldError, Problem
 from api.services import Served
@@ -60,6 +60,7 @@ Reader = Annotated[Principal, Depends(_reader)]
 @router.post("/{token}/decode", include_in_schema=False)
 async def decode(services: Served, caller: Reader, call: Request, body: JsonBody) -> Response:
     """Open payloads of a history; one that does not open comes back as it is."""
+    await written_down(services, caller, call)
     opened: list[Payload] = []
     unopened = 0
     for payload in _payloads(body):

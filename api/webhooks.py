@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from activities.targets import BadTarget, Targets
 from api import webhook_models as shown
-from api.access import Subscriber
+from api.access import Subscriber, SubscriptionReader
 from api.bodies import JsonBody, OptionalJsonBody
 from api.language import Text
 from api.problems import FieldError, Problem
@@ -92,14 +92,14 @@ async def create_webhook(
 
 
 @router.get("", **shown.LIST)
-async def list_webhooks(services: Served, caller: Subscriber) -> Response:
-    """List the subscriptions that the caller made; a manager sees everyone's."""
+async def list_webhooks(services: Served, caller: SubscriptionReader) -> Response:
+    """List the subscriptions that the caller made; managers and auditors see everyone's."""
     found = await services.records(webhooks.webhooks, _owner(caller))
     return _answer(shown.ShownWebhooks(items=[ShownWebhook.of(each) for each in found]))
 
 
 @router.get("/{id}", **shown.GET)
-async def get_webhook(services: Served, caller: Subscriber, id: str) -> Response:
+async def get_webhook(services: Served, caller: SubscriptionReader, id: str) -> Response:
     """Show one subscription."""
     return _answer(ShownWebhook.of(await _found(services, caller, id)))
 
@@ -144,7 +144,7 @@ async def test_webhook(services: Served, caller: Subscriber, id: str) -> Respons
 
 @router.get("/{id}/deliveries", **shown.DELIVERIES)
 async def list_deliveries(
-    services: Served, caller: Subscriber, id: str, wanted: Annotated[Wanted, Query()]
+    services: Served, caller: SubscriptionReader, id: str, wanted: Annotated[Wanted, Query()]
 ) -> Response:
     """List what was sent to a subscription, what waits, and what was given up."""
     await _found(services, caller, id)
@@ -177,7 +177,7 @@ async def replay_dead(services: Served, caller: Subscriber, id: str) -> Response
 
 def _owner(caller: Principal) -> str | None:
     """Whose subscriptions the caller may see; None: everyone's."""
-    return None if caller.role is Role.manager else f"{caller.role}/{caller.id}"
+    return None if caller.role in (Role.manager, Role.auditor) else f"{caller.role}/{caller.id}"
 
 
 async def _found(services: Services, caller: Principal, id: str) -> Webhook:

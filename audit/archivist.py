@@ -1,5 +1,5 @@
-"""The archivist: brings the history of every closed request into the archive, and follows there
-what was erased.
+"""The archivist: brings the history of every closed request and the access log into the archive,
+and follows there what was erased.
 
 One sweep serves all: what has just closed or was erased, and what was missed because no worker was
 up. It looks for what has no entry in the chain, so nothing has to be remembered.
@@ -8,6 +8,7 @@ up. It looks for what has no entry in the chain, so nothing has to be remembered
 import asyncio
 import contextlib
 import hashlib
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -19,13 +20,23 @@ from sqlalchemy.exc import IntegrityError
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from audit.access import written
 from audit.histories import HistoryGone, Story, delete, fetch, is_running
 from audit.keys import key_file, wrapped
-from audit.manifests import BEGINNING, Entry, Erasure, Head, Manifest, public_key, read_entry
+from audit.manifests import (
+    BEGINNING,
+    Entry,
+    Erasure,
+    Head,
+    Manifest,
+    Reads,
+    public_key,
+    read_entry,
+)
 from audit.sources import manifest_of
 from audit.store import Missing, Store
 from domain.policy import Retention
-from records import chain, tables
+from records import access_log, chain, tables
 from records.chain import Kind
 from records.personal import Why, erase_old
 from records.sealing import DataKey, KeyRing
@@ -103,7 +114,7 @@ class Archivist:
                 await asyncio.to_thread(chain.mark_swept, self._engine, each.number)
 
     async def archive_all(self) -> int:
-        """Archive every closed request that waits; how many were added.
+        """Archive every closed request that waits, and who read what; how many requests were added.
 
         Raises:
             temporalio.service.RPCError: the server did not answer.
@@ -114,6 +125,8 @@ class Archivist:
             for closed in waiting:
                 added += await self._archive_one(closed)
             after = waiting[-1].number
+        while await asyncio.to_thread(self._archive_reads):
+            pass
         await asyncio.to_thread(self._file)
         return added
 
@@ -213,6 +226,37 @@ class Archivist:
 
         try:
             added = chain.add(self._engine, Kind.history, number, link)
+        except IntegrityError:  # Another was faster to take the place: the next round.
+            added = False
+        if not added:
+            self._store.remove(file)
+        return added
+
+    def _archive_reads(self) -> bool:
+        """Whether there may be more rows of the access log to take."""
+        rows = access_log.pending(self._engine)
+        if not rows:
+            return False
+        content = written(rows)
+        month = self._month(self._now())
+        # Another archivist may be writing the very same rows.
+        file = f"{month}/reads-{rows[0].id:08d}-{secrets.token_hex(4)}.json.gz"
+        self._store.put(file, content)
+
+        def link(seq: int, previous: str | None) -> tables.Link:
+            entry = Reads(
+                seq=seq,
+                month=month,
+                previous=previous or BEGINNING,
+                file=file,
+                sha256=hashlib.sha256(content).hexdigest(),
+                count=len(rows),
+            )
+            return _as_link(entry, None)
+
+        try:
+            taken = [row.id for row in rows if row.id is not None]
+            added = chain.add(self._engine, Kind.reads, None, link, takes=taken)
         except IntegrityError:  # Another was faster to take the place: the next round.
             added = False
         if not added:

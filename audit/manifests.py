@@ -104,12 +104,32 @@ class Erasure(Entry):
         return f"{self.month}/{self.seq:08d}-{self.number}.erasure.json"
 
 
-_ENTRIES: TypeAdapter[Manifest | Erasure] = TypeAdapter(
-    Annotated[Manifest | Erasure, Field(discriminator="kind")]
-)
+class Reads(Entry):
+    """Some rows of the access log: who read what.
+
+    Attributes:
+        file: the name of their file in the store.
+        sha256: of that file, byte for byte.
+        count: how many rows it has.
+    """
+
+    kind: Literal["reads"] = "reads"
+    file: str
+    sha256: str
+    count: int
+
+    @property
+    def name(self) -> str:
+        """Its own file in the store."""
+        return f"{self.month}/{self.seq:08d}.reads.json"
 
 
-def read_entry(content: str | bytes) -> Manifest | Erasure:
+AnyEntry = Manifest | Erasure | Reads
+
+_ENTRIES: TypeAdapter[AnyEntry] = TypeAdapter(Annotated[AnyEntry, Field(discriminator="kind")])
+
+
+def read_entry(content: str | bytes) -> AnyEntry:
     """An entry of any kind, without its own hash.
 
     Raises:

@@ -13,10 +13,11 @@ from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
 
+from audit.access import NoReads, read
 from audit.commands import Place
 from audit.histories import NoHistory, Story
 from audit.keys import key_file, key_of
-from audit.manifests import BEGINNING, Entry, Erasure, Head, Manifest, read_entry
+from audit.manifests import BEGINNING, AnyEntry, Entry, Erasure, Head, Manifest, Reads, read_entry
 from audit.semantics import Watcher, differences, replay_whole
 from audit.store import Missing, Store
 from records.sealing import KeyRing, Unsealable
@@ -34,6 +35,8 @@ class Fault(StrEnum):
     key_missing = "key_missing"
     key_wrong = "key_wrong"
     erasure_incomplete = "erasure_incomplete"
+    reads_missing = "reads_missing"
+    reads_changed = "reads_changed"
     manifest_changed = "manifest_changed"
     manifest_missing = "manifest_missing"
     chain_broken = "chain_broken"
@@ -82,6 +85,8 @@ def check_month(store: Store, ring: KeyRing, month: str, keys: Sequence[str]) ->
         if finding is None and isinstance(entry, Manifest):
             yield entry
             yield from _check_history(store, ring, entry, erased)
+        elif finding is None and isinstance(entry, Reads):
+            yield from _check_reads(store, entry)
         yield from _check_link(entry, previous, name)
         previous = entry
         entries.append(entry)
@@ -160,7 +165,7 @@ def _filed(store: Store, month: str) -> Iterator[str]:
     return (name for name in store.names(month) if _ENTRY.search(name))
 
 
-def _read(store: Store, name: str) -> tuple[Manifest | Erasure | None, Finding | None]:
+def _read(store: Store, name: str) -> tuple[AnyEntry | None, Finding | None]:
     """The entry in a file, and what is wrong with the file itself."""
     try:
         content = store.get(name)
@@ -214,6 +219,25 @@ def _check_history(
     if told.is_about != {number}:
         about = ", ".join(sorted(told.is_about))
         yield Finding(Fault.history_misplaced, number, f"it tells of {about}")
+
+
+def _check_reads(store: Store, entry: Reads) -> Iterator[Finding]:
+    try:
+        content = store.get(entry.file)
+    except Missing:
+        yield Finding(Fault.reads_missing, entry.name, f"{entry.file} is not there")
+        return
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        yield Finding(Fault.reads_changed, entry.name, f"{entry.file} is not what was archived")
+        return
+    try:
+        found = len(read(content))
+    except NoReads as error:
+        yield Finding(Fault.reads_changed, entry.name, str(error))
+        return
+    if found != entry.count:
+        detail = f"{entry.count} rows were archived, {found} are there"
+        yield Finding(Fault.reads_changed, entry.name, detail)
 
 
 class _Erased:

@@ -407,6 +407,31 @@ class ShownReads(State):
     next: str | None
 
 
+class ShownAccess(State):
+    """Who read what, when, and why if they had to say so.
+
+    `what` of personal data is `customer`, `forms` or `find`; else the operation or the command.
+    `about`: what else was asked for.
+    """
+
+    at: datetime
+    role: str
+    who: str
+    kind: Literal["personal", "audit"]
+    what: str
+    number: str | None
+    about: str | None
+    reason: str | None
+    request_id: str
+
+
+class ShownAccesses(State):
+    """A page of the access log, and the cursor of the next page."""
+
+    items: list[ShownAccess]
+    next: str | None
+
+
 class ShownLiveness(State):
     """The process lives."""
 

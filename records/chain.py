@@ -1,14 +1,14 @@
 """The chain of the archive in the database: what waits for its archive, and the next link."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from sqlalchemy import Engine, func, update
+from sqlalchemy import Engine, delete, func, update
 from sqlmodel import col, select
 
 from records.engine import reading, writing
 from records.personal import was_erased
-from records.tables import Archive, Erasure, Link
+from records.tables import AccessPending, Archive, Erasure, Link
 
 
 class Kind(StrEnum):
@@ -16,6 +16,7 @@ class Kind(StrEnum):
 
     history = "history"
     erasure = "erasure"
+    reads = "reads"
 
 
 def waiting(engine: Engine, after: str = "", limit: int = 100) -> list[Archive]:
@@ -34,7 +35,12 @@ def waiting(engine: Engine, after: str = "", limit: int = 100) -> list[Archive]:
 
 
 def add(
-    engine: Engine, kind: Kind, number: str | None, link: Callable[[int, str | None], Link]
+    engine: Engine,
+    kind: Kind,
+    number: str | None,
+    link: Callable[[int, str | None], Link],
+    *,
+    takes: Sequence[int] = (),
 ) -> bool:
     """Add an entry to the chain, once for each request; whether it is new.
 
@@ -43,6 +49,7 @@ def add(
 
     Args:
         link: makes it from its place and the hash of the one before; None: the first.
+        takes: the rows of the access log that it tells of, which another may have taken.
 
     Raises:
         sqlalchemy.exc.IntegrityError: another archivist added one meanwhile; try again.
@@ -52,6 +59,10 @@ def add(
         if number is not None and session.exec(there).first():
             return False
         if kind is Kind.history and was_erased(session, number or ""):
+            return False
+        taken = delete(AccessPending).where(col(AccessPending.id).in_(takes))
+        if takes and session.exec(taken).rowcount != len(takes):
+            session.rollback()
             return False
         last = session.exec(select(Link).order_by(col(Link.seq).desc()).limit(1)).first()
         session.add(link(last.seq + 1 if last else 1, last.hash if last else None))

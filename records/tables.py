@@ -153,26 +153,46 @@ class Erasure(Record, table=True):
     swept: bool = Field(default=False, index=True)
 
 
-class PersonalRead(Record, table=True):
-    """Who saw personal data, when and why. Rows are added and never changed.
+class Access(Record, table=True):
+    """Who read what, when and why. Rows are added and never changed.
 
     Attributes:
-        who: the id in the caller's token.
-        number: the request it was about; None: customers were looked for.
-        what: `customer`, `forms` or `find`.
+        who: the id in the caller's token; on the command line, the operating system's user.
+        kind: `personal`: personal data in clear; `audit`: what auditors read.
+        what: of personal data `customer`, `forms` or `find`; else the operation or the command.
+        number: the request it was about; None: it was about none, or about several.
+        about: what else was asked for, such as a moment or a month.
+        reason: None: none was asked for.
         request_id: under which the log knows the call.
     """
 
-    __tablename__ = "personal_read"
+    __tablename__ = "access_log"
 
     id: int | None = Field(default=None, primary_key=True)
     at: datetime
     role: str
-    who: str
-    number: str | None = Field(foreign_key="request.number", index=True)
+    who: str = Field(index=True)
+    kind: str
     what: str
-    reason: str
+    number: str | None = Field(default=None, index=True)
+    about: str | None = None
+    reason: str | None = None
     request_id: str
+
+
+class AccessPending(Record, table=True):
+    """A row of the access log that the archive's chain does not have yet.
+
+    Rows of the log itself stay as they are; and a transaction that ends late is not passed by.
+    """
+
+    __tablename__ = "access_pending"
+
+    id: int = Field(
+        primary_key=True,
+        foreign_key="access_log.id",
+        sa_column_kwargs={"autoincrement": False},
+    )
 
 
 _OWED = ("state", "due_at", "rule", "owed_role", "owed_by", "station", "breached_at")

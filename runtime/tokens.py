@@ -43,7 +43,8 @@ _SCOPES = {
     Role.supervisor: "create read report work personal board steer",
     Role.manager: "create read report work personal board steer subscribe audit",
     Role.analyst: "read report board",
-    Role.auditor: "read report board audit",
+    # Whoever audits writes nothing, not even the note that the table of events allows to anyone.
+    Role.auditor: "read personal board audit",
     Role.customer: "create read report",
 }
 

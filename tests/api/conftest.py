@@ -24,6 +24,7 @@ from records.engine import migrate, open_engine
 from runtime.settings import Settings
 from runtime.temporal import plugin, prepare
 from tests.api.caller import Caller
+from tests.conftest import DELETES_SOON
 from tests.databases import RING, RING_TEXT
 from worker import build_worker
 
@@ -46,6 +47,7 @@ async def temporal() -> AsyncIterator[WorkflowEnvironment]:
         dev_server_existing_path=str(BIN / "temporal"),
         plugins=[plugin(RING)],
         dev_server_log_level="error",
+        dev_server_extra_args=DELETES_SOON,
     ) as environment:
         await prepare(environment.client)
         yield environment

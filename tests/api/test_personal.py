@@ -79,7 +79,6 @@ async def test_without_a_reason_nothing_is_shown(
     [
         (Role.integration, "scope_missing"),
         (Role.analyst, "scope_missing"),
-        (Role.auditor, "scope_missing"),
         (Role.engineer, "not_yours"),
         (Role.customer, "not_yours"),
     ],

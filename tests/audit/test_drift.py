@@ -107,7 +107,7 @@ class Closed:
 
     async def verifies(self, drift: str = "") -> tuple[int, str, str]:
         key = ["--public-key", public_key(KEY)]
-        command = ["audit", "verify", self.number, "--json", *key]
+        command = ["audit", "verify", self.number, "--json", "--offline", *key]
         return await self.runs(str(CLI), *command, drift=drift)
 
     async def replays(self, drift: str = "", *more: str) -> tuple[int, str, str]:

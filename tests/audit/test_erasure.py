@@ -26,7 +26,7 @@ from records.seed import seed
 from records.tables import Archive
 from runtime.temporal import plugin, prepare
 from tests.audit.test_archivist import KEY, now, sleep
-from tests.conftest import BIN
+from tests.conftest import BIN, DELETES_SOON
 from tests.databases import RING, RING_TEXT
 from tests.desk import Desk, open_desk
 from worker import build_worker
@@ -34,13 +34,6 @@ from worker import build_worker
 pytestmark = pytest.mark.server
 
 YEARS = timedelta(days=1096)
-DELETES_SOON = [
-    word
-    for queue in ("transfer", "visibility")
-    for word in ("--dynamic-config-value", f'history.{queue}ProcessorUpdateAckInterval="100ms"')
-]
-"""The server deletes a workflow that has just closed when its queues have settled, which it notes
-only twice a minute."""
 
 
 @pytest.fixture(scope="module")

@@ -48,3 +48,12 @@ def test_what_is_put_is_there(store: Store) -> None:
 def test_what_is_not_there_is_missing(store: Store) -> None:
     with pytest.raises(Missing):
         store.get("2026-11/nothing.json")
+
+
+def test_what_is_removed_is_gone_and_may_have_been_before(store: Store) -> None:
+    store.put("keys/a.key", b"a")
+    for _ in range(2):
+        store.remove("keys/a.key")
+    with pytest.raises(Missing):
+        store.get("keys/a.key")
+    assert store.names("keys") == []

@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine
 
+from records.access_log import reads
 from records.cursors import LONGEST, BadCursor, after, place
 from records.deliveries import deliveries
-from records.disclosure import reads
 from records.inbox import list_tasks
 from records.outbox import list_notifications
 from records.queries import list_requests

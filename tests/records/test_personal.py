@@ -21,10 +21,11 @@ from domain.intake import NewRequest
 from domain.policy import Policy
 from domain.tasks import Search
 from domain.view import view
+from records.access_log import Reader, reads
 from records.base import Record
 from records.board import board, breached, punctuality, workload
 from records.cursors import BadCursor
-from records.disclosure import Reader, find, reads, show_customer, show_forms
+from records.disclosure import find, show_customer, show_forms
 from records.engine import migrate, open_engine, reading, writing
 from records.figures import figures
 from records.intake import KeyReused, Taken, masked, take_in

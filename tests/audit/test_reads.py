@@ -1,0 +1,181 @@
+"""Who read what stands in the chain: nobody removes a line of the log unseen."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine, text
+from temporalio.client import Client
+
+from audit.access import read
+from audit.archivist import Archivist
+from audit.inspection import inspect
+from audit.manifests import Reads, public_key, read_entry
+from audit.store import Store
+from audit.verification import Fault, Finding, check_month, months
+from records.access_log import Reader, pending, reads, write_down
+from records.engine import migrate, open_engine
+from tests.databases import (
+    RING,
+    RING_TEXT,
+    all_at_once,
+    empty_database,
+    engine,
+    postgres,
+    postgres_engine,
+    sqlite_template,
+)
+
+__all__ = ["empty_database", "engine", "postgres", "postgres_engine", "sqlite_template"]
+
+KEY = Ed25519PrivateKey.generate()
+AUDITOR = Reader("auditor", "AUD-7", None, "call-1")
+NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
+MONTH = "2026-11"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "archive"))
+
+
+def archivist(engine: Engine, store: Store, now: datetime = NOW) -> Archivist:
+    """Nothing was closed, so that no server is asked."""
+    return Archivist(engine, cast(Client, None), store, RING, KEY, now=lambda: now)
+
+
+def did(engine: Engine, *whats: str) -> None:
+    for what in whats:
+        write_down(engine, what, AUDITOR, NOW, number="CR20261101-001", about="at=2026-11-20")
+
+
+def entries(store: Store) -> list[Reads]:
+    names = [name for name in store.names(MONTH) if name.endswith(".reads.json")]
+    found = [json.loads(store.get(name)) for name in names]
+    without = [{k: v for k, v in each.items() if k != "hash"} for each in found]
+    return [cast(Reads, read_entry(json.dumps(each))) for each in without]
+
+
+def faults(store: Store) -> dict[Fault, list[str]]:
+    found: dict[Fault, list[str]] = {}
+    for month in months(store):
+        for each in check_month(store, RING, month, [public_key(KEY)]):
+            if isinstance(each, Finding):
+                found.setdefault(each.fault, []).append(each.where)
+    return found
+
+
+async def test_what_was_read_is_archived_once_and_in_order(engine: Engine, store: Store) -> None:
+    did(engine, "getRequestAt", "getHistory")
+    await archivist(engine, store).archive_all()
+    did(engine, "audit verify")
+    for _ in range(2):
+        await archivist(engine, store).archive_all()
+    first, second = entries(store)
+    assert (first.seq, first.count, second.seq, second.count) == (1, 2, 2, 1)
+    rows = [*read(store.get(first.file)), *read(store.get(second.file))]
+    assert [row["what"] for row in rows] == ["getRequestAt", "getHistory", "audit verify"]
+    assert rows[0]["who"] == "AUD-7"
+    assert datetime.fromisoformat(rows[0]["at"]) == NOW
+    assert pending(engine) == []
+    assert len(reads(engine).items) == 3
+    assert faults(store) == {}
+    later = archivist(engine, store, NOW + timedelta(days=30))
+    (head,) = later.sign_months()
+    assert head.count == 2
+    assert (await inspect(store, RING_TEXT, [public_key(KEY)], month=MONTH)).findings == []
+
+
+async def test_a_read_that_ends_late_is_not_passed_by(engine: Engine, store: Store) -> None:
+    """Its row has a lower id than those that the chain has already."""
+    did(engine, "first", "late", "last")
+    with engine.begin() as connection:
+        (late,) = connection.execute(text("SELECT id FROM access_log WHERE what = 'late'")).one()
+        connection.execute(text(f"DELETE FROM access_pending WHERE id = {late}"))
+    await archivist(engine, store).archive_all()
+    with engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO access_pending (id) VALUES ({late})"))
+    await archivist(engine, store).archive_all()
+    taken = [[row["what"] for row in read(store.get(each.file))] for each in entries(store)]
+    assert taken == [["first", "last"], ["late"]]
+
+
+async def test_two_archivists_take_each_row_once(engine: Engine, store: Store) -> None:
+    did(engine, *map(str, range(20)))
+    all_at_once(2, lambda _: archivist(engine, store)._archive_reads())
+    await archivist(engine, store).archive_all()
+    taken = [row["what"] for each in entries(store) for row in read(store.get(each.file))]
+    assert sorted(taken, key=int) == [str(each) for each in range(20)]
+    kept = {each.file for each in entries(store)}
+    assert {name for name in store.names(MONTH) if name.endswith(".gz")} == kept
+    assert faults(store) == {}
+
+
+@pytest.fixture
+async def archived(engine: Engine, store: Store) -> list[Reads]:
+    for what in ("one", "two", "three"):
+        did(engine, what)
+        await archivist(engine, store).archive_all()
+    archivist(engine, store, NOW + timedelta(days=30)).sign_months()
+    return entries(store)
+
+
+def without_a_row(content: bytes) -> bytes:
+    return gzip.compress(b"[]")
+
+
+def by_somebody_else(content: bytes) -> bytes:
+    return gzip.compress(gzip.decompress(content).replace(b"AUD-7", b"AUD-8"), mtime=0)
+
+
+@pytest.mark.parametrize("change", [without_a_row, by_somebody_else])
+def test_a_changed_log_is_named(store: Store, archived: list[Reads], change: Any) -> None:
+    victim = archived[1]
+    store.put(victim.file, change(store.get(victim.file)))
+    assert faults(store) == {Fault.reads_changed: [victim.name]}
+
+
+def test_a_removed_log_is_named(store: Store, archived: list[Reads]) -> None:
+    victim = archived[1]
+    store.remove(victim.file)
+    assert faults(store) == {Fault.reads_missing: [victim.name]}
+    store.remove(victim.name)
+    assert faults(store)[Fault.manifest_missing] == [archived[2].name]
+
+
+def test_a_log_that_was_cut_off_at_its_end_is_named(store: Store, archived: list[Reads]) -> None:
+    store.remove(archived[-1].file)
+    store.remove(archived[-1].name)
+    assert faults(store) == {Fault.head_wrong: [MONTH]}
+
+
+@pytest.fixture
+def before(empty_database: str) -> Iterator[Engine]:
+    engine = open_engine(empty_database, RING)
+    migrate(engine, "0011")
+    yield engine
+    engine.dispose()
+
+
+def test_reads_of_personal_data_from_before_go_over_into_the_log(before: Engine) -> None:
+    columns = "at, role, who, number, what, reason, request_id"
+    with before.begin() as connection:
+        for what in ("customer", "find"):
+            connection.execute(
+                text(
+                    f"INSERT INTO personal_read ({columns}) VALUES ('2026-11-20 04:00:00+00:00', "
+                    f"'agent', 'A-1', NULL, '{what}', '回电', 'call-1')"
+                )
+            )
+    migrate(before)
+    assert [(row.kind, row.what) for row in pending(before)] == [
+        ("personal", "customer"),
+        ("personal", "find"),
+    ]
+    did(before, "getHistory")
+    assert [row.what for row in reads(before).items] == ["getHistory", "find", "customer"]

@@ -1,0 +1,41 @@
+"""Whoever reads the archive at the command line is written down first, or reads nothing."""
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from records.access_log import reads
+from tests.runtime.test_personal import Run, keys, records, run
+
+__all__ = ["keys", "records", "run"]
+
+NUMBER = "CR20261101-001"
+
+
+def test_the_user_of_the_system_is_written_down(
+    records: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    monkeypatch.setenv("USER", "somebody-else")
+    run("audit", "verify", NUMBER)
+    run("audit", "verify", "--month", "2026-11")
+    month, one = reads(records).items
+    assert (one.what, one.number, one.about) == ("audit verify", NUMBER, None)
+    assert (month.what, month.number, month.about) == ("audit verify", None, "2026-11")
+    assert (one.role, one.who) == ("operator", pwd.getpwuid(os.getuid()).pw_name)
+
+
+def test_without_a_log_nothing_is_read(tmp_path: Path, run: Run) -> None:
+    for command in (("verify", NUMBER), ("show", NUMBER), ("export", NUMBER)):
+        code, said = run("audit", *command)
+        assert code == 1
+        assert "The access log cannot be written" in said
+    assert not (tmp_path / "aftersales.db").exists()
+    code, said = run("audit", "verify", NUMBER, "--offline")
+    assert code == 1
+    assert "in no access log" in said
+    assert "manifest_missing" in said
+    assert not (tmp_path / "aftersales.db").exists()
