@@ -471,6 +471,64 @@ def audit_replay(
         raise typer.Exit(1)
 
 
+@audit.command("mine")
+def audit_mine(
+    month: Annotated[str | None, typer.Option(help="All archived in it: 2026-11.")] = None,
+    since: Annotated[
+        Any, typer.Option(parser=_moment, metavar="TIME", help="Only those closed since then.")
+    ] = None,
+    until: Annotated[
+        Any, typer.Option(parser=_moment, metavar="TIME", help="Only those closed before then.")
+    ] = None,
+    format: Annotated[
+        list[str] | None, typer.Option(metavar="xes|ocel", help="Which logs; default: both.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")] = Path(),
+) -> None:
+    """Tell archived requests as event logs (XES, OCEL 2.0), with figures and a process map."""
+    from rich.console import Console
+
+    from audit import mining, parallel
+    from audit.manifests import MONTH
+    from audit.store import Store
+    from runtime.keys import written_ring
+
+    if month is None and since is None and until is None:
+        raise typer.BadParameter("give --month, or --since and --until")
+    if month is not None and not MONTH.fullmatch(month):
+        raise typer.BadParameter(f"{month!r} is not a month; write 2026-11")
+    try:
+        formats = [mining.Format(word) for word in format or mining.Format]
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; use {' or '.join(mining.Format)}") from None
+    settings = _settings()
+    parallel.hush()
+    try:
+        mined = asyncio.run(
+            mining.mine(
+                Store(settings.archive),
+                written_ring(settings),
+                out,
+                month=month,
+                since=since,
+                until=until,
+                formats=formats,
+                console=Console(stderr=True),
+            )
+        )
+    except mining.NothingThere as nothing:
+        raise Trouble("The archive holds nothing of that time", str(nothing)) from None
+    except OSError as error:
+        raise Trouble(f"Nothing can be written to {out} ({error.strerror})") from None
+    console = Console()
+    for table in mining.tables(mined.figures):
+        console.print(table)
+    for line in mining.lines(mined):
+        typer.echo(line)
+    if mined.unreadable:
+        raise typer.Exit(1)
+
+
 @audit.command("address")
 def audit_address(
     ttl: Annotated[

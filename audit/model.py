@@ -32,7 +32,7 @@ class Left(NamedTuple):
     Attributes:
         place: which step it was, from 0.
         label: what happened that the model does not have there.
-        stage: where the request stood in the model.
+        stage: where the request stood in the model; None: that was not known.
         possible: what the model would have allowed.
     """
 
@@ -42,7 +42,8 @@ class Left(NamedTuple):
     possible: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"step {self.place + 1}, {self.label} in {self.stage}: not in the model"
+        where = f" in {self.stage}" if self.stage else ""
+        return f"step {self.place + 1}, {self.label}{where}: not in the model"
 
 
 class Step(NamedTuple):
@@ -141,8 +142,9 @@ class Model:
             if not reached:
                 stages = self._stages(ways, now)
                 possible = sorted({label for each in now for label in self.possible(each)})
-                stood = stages[-1] if stages else None
-                return Walk(stages, Left(place, step.label, stood, tuple(possible)))
+                stood = {self.stage(each) for each in now}
+                stage = stood.pop() if len(stood) == 1 and ways else None
+                return Walk(stages, Left(place, step.label, stage, tuple(possible)))
             ways.append(reached)
             now = set(reached)
         return Walk(self._stages(ways, now), None)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from temporalio.runtime import Runtime, TelemetryConfig
 
@@ -16,6 +17,8 @@ from audit.manifests import Manifest
 from audit.store import Store
 from audit.verification import Finding, check_replay, story
 from records.sealing import KeyRing
+
+T = TypeVar("T")
 
 Source = Callable[[], Story]
 """Gives a history; called in another process, so that it crosses over only once."""
@@ -47,14 +50,29 @@ async def check_all(
         ring: the key ring in writing.
         processes: how many; default: one per core.
     """
+    async for each in on_every_core(_check, sources, ring, processes):
+        yield each
+
+
+async def on_every_core(
+    work: Callable[[Source, KeyRing], T],
+    sources: AsyncIterator[tuple[str, Source]] | Iterable[tuple[str, Source]],
+    ring: str,
+    processes: int | None = None,
+) -> AsyncIterator[tuple[str, T]]:
+    """What the work makes of each history, under its name, in whatever order they are ready.
+
+    Args:
+        work: a function of a module; it is called in another process.
+    """
     count = processes or os.cpu_count() or 1
     # Not forked: the SDK's core has threads of its own, which a fork would leave behind.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, _begin, (ring,)) as pool:
         loop = asyncio.get_running_loop()
-        under_way: dict[asyncio.Future[list[Finding]], str] = {}
+        under_way: dict[asyncio.Future[T], str] = {}
         async for name, source in _each(sources):
-            under_way[loop.run_in_executor(pool, _check, source)] = name
+            under_way[loop.run_in_executor(pool, _do, work, source)] = name
             while len(under_way) >= count * AHEAD:
                 for each in await _some(under_way):
                     yield each
@@ -63,9 +81,7 @@ async def check_all(
                 yield each
 
 
-async def _some(
-    under_way: dict[asyncio.Future[list[Finding]], str],
-) -> list[tuple[str, list[Finding]]]:
+async def _some(under_way: dict[asyncio.Future[T], str]) -> list[tuple[str, T]]:
     done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
     return [(under_way.pop(future), future.result()) for future in done]
 
@@ -101,8 +117,12 @@ def _begin(ring: str) -> None:
     _ring = KeyRing.read(ring)
 
 
-def _check(source: Source) -> list[Finding]:
+def _do(work: Callable[[Source, KeyRing], T], source: Source) -> T:
+    return work(source, _ring)
+
+
+def _check(source: Source, ring: KeyRing) -> list[Finding]:
     async def checked() -> list[Finding]:
-        return [finding async for finding in check_replay(_ring, source())]
+        return [finding async for finding in check_replay(ring, source())]
 
     return asyncio.run(checked())

@@ -125,6 +125,21 @@ def months(store: Store) -> list[str]:
     return [name for name in folders if re.fullmatch(r"[0-9]{4}-[0-9]{2}", name)]
 
 
+def kept(store: Store, month: str) -> Iterator[Checked]:
+    """Every manifest of a month in order, as it stands and with nothing checked.
+
+    In place of one whose history was erased stands the entry that says so.
+    """
+    erased = _Erased(store, month)
+    for name in _filed(store, month):
+        entry, finding = _read(store, name)
+        if entry is None and finding is not None:
+            yield finding
+        elif isinstance(entry, Manifest):
+            erasure = yield from erased.entry(entry.number)
+            yield erasure or entry
+
+
 def story(store: Store, ring: KeyRing, manifest: Manifest) -> Story:
     """The archived history.
 

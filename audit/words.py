@@ -44,6 +44,8 @@ EVENT_NAMES: dict[str, str] = {
     "task_reassigned": "转派任务",
     "breach_called": "超时致电",
     "closed": "归档",
+    "no_answer": "工程师未响应",
+    "hold_ended": "暂停到期",
 }
 """The Chinese name of every event, and of what happens to a request by itself."""
 

@@ -1,0 +1,306 @@
+"""`aftersales audit mine`: the archive told as event logs, and what the logs say."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import chain, islice
+from pathlib import Path
+from typing import Protocol, Self, TextIO
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from audit.event_log import Trace, trace
+from audit.facts import tell
+from audit.figures import Figures
+from audit.histories import NoHistory
+from audit.manifests import Erasure, Manifest
+from audit.ocel import OcelWriter
+from audit.parallel import Source, from_store, on_every_core
+from audit.process_map import process_map, spoken
+from audit.semantics import CannotReplay
+from audit.store import Missing, Store
+from audit.verification import Finding, kept, months, story
+from audit.xes import XesWriter
+from domain.vocabulary import Stage
+from records.sealing import KeyRing
+
+
+class Format(StrEnum):
+    """How a log is written."""
+
+    xes = "xes"
+    ocel = "ocel"
+
+
+LANGUAGES = ("en", "zh-CN")
+FEW = 10
+"""So many are sooner told here than other processes are started."""
+
+
+class Writer(Protocol):
+    """Writes a log."""
+
+    def add(self, trace: Trace) -> None:
+        """Write one request."""
+
+    def close(self) -> None:
+        """Write the end."""
+
+    def release(self) -> None:
+        """Give back what it holds, whether or not it came to the end."""
+
+
+WRITERS: dict[Format, tuple[str, Callable[[TextIO], Writer]]] = {
+    Format.xes: (".xes", XesWriter),
+    Format.ocel: (".ocel.json", OcelWriter),
+}
+
+
+class NothingThere(Exception):
+    """The archive holds nothing of what was asked for."""
+
+    def __init__(self, months: Sequence[str]) -> None:
+        held = f"it has {', '.join(months[-6:])}" if months else "it is empty"
+        super().__init__(held)
+
+
+@dataclass
+class Mined:
+    """What came of it.
+
+    Attributes:
+        files: what was written.
+        unreadable: what was skipped, with why.
+        erased: how many requests have no history any more, because their customer was erased.
+    """
+
+    figures: Figures = field(default_factory=Figures)
+    files: list[Path] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    erased: int = 0
+
+
+async def mine(
+    store: Store,
+    ring: str,
+    out: Path,
+    *,
+    month: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    formats: Sequence[Format] = tuple(Format),
+    console: Console | None = None,
+) -> Mined:
+    """Write the logs, the figures and the process maps of what the archive holds.
+
+    Args:
+        ring: the key ring in writing.
+        out: the folder that the files are put into.
+        month: those archived in it; since, until: those closed then.
+        console: where progress is shown, if it is a terminal.
+
+    Raises:
+        NothingThere: the archive holds nothing of it.
+        OSError: the files cannot be written.
+    """
+    mined = Mined()
+    wanted = _wanted(store, mined, month, since, until)
+    first = list(islice(wanted, FEW + 1))
+    if not first and not mined.unreadable and not mined.erased:
+        raise NothingThere(months(store))
+    told = (
+        _told_here(store, ring, first) if len(first) <= FEW else _told(store, ring, first, wanted)
+    )
+    name = month or _named(since, until)
+    count = _count(store, month) if month and not since and not until else None
+    with _Logs(out, name, formats) as logs, _bar(console) as progress:
+        bar = progress.add_task("Mining 挖掘", total=count)
+        async for number, each in told:
+            progress.advance(bar)
+            if isinstance(each, str):
+                mined.unreadable.append((number, each))
+                continue
+            mined.figures.add(each)
+            logs.add(each)
+        mined.files += logs.finish()
+    mined.files += _write_figures(mined, out, name)
+    return mined
+
+
+class _Logs:
+    """The logs while they are written, under other names until they are whole.
+
+    Half a log looks like a log, so that nothing is left of one that was not finished.
+    """
+
+    def __init__(self, out: Path, name: str, formats: Sequence[Format]) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        self._writers: list[Writer] = []
+        self._files: list[tuple[TextIO, Path, Path]] = []
+        for kind in dict.fromkeys(formats):
+            ending, writer = WRITERS[kind]
+            path = out / f"{name}{ending}"
+            part = path.with_name(f"{path.name}.part")
+            file = part.open("w", encoding="utf-8")
+            self._files.append((file, part, path))
+            self._writers.append(writer(file))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self._writers:
+            writer.release()
+        for file, part, _path in self._files:
+            file.close()
+            part.unlink(missing_ok=True)
+
+    def add(self, told: Trace) -> None:
+        """Write one request."""
+        for writer in self._writers:
+            writer.add(told)
+
+    def finish(self) -> list[Path]:
+        """Write the ends, and give the logs their names."""
+        for writer in self._writers:
+            writer.close()
+        for file, part, path in self._files:
+            file.close()
+            part.replace(path)
+        return [path for _, _, path in self._files]
+
+
+def _wanted(
+    store: Store,
+    mined: Mined,
+    month: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> Iterator[Manifest]:
+    for each in [month] if month else months(store):
+        for entry in kept(store, each):
+            match entry:
+                case Erasure():
+                    mined.erased += 1
+                case Finding():
+                    mined.unreadable.append((entry.where, entry.detail))
+                case _ if _closed_within(entry.closed_at, since, until):
+                    yield entry
+
+
+def _closed_within(closed: datetime, since: datetime | None, until: datetime | None) -> bool:
+    return (since is None or since <= closed) and (until is None or closed < until)
+
+
+def _count(store: Store, month: str) -> int:
+    return sum(name.endswith(".manifest.json") for name in store.names(month))
+
+
+async def _told(
+    store: Store, ring: str, first: Iterable[Manifest], wanted: Iterable[Manifest]
+) -> AsyncIterator[tuple[str, Trace | str]]:
+    """The trace of each request, or why there is none; a few at a time, on every core."""
+    sources = ((each.number, from_store(store.url, each)) for each in chain(first, wanted))
+    async for told in on_every_core(_trace, sources, ring):
+        yield told
+
+
+async def _told_here(
+    store: Store, ring: str, wanted: Iterable[Manifest]
+) -> AsyncIterator[tuple[str, Trace | str]]:
+    """The same, one after another in this process."""
+    read = KeyRing.read(ring)
+    for manifest in wanted:
+        try:
+            yield manifest.number, trace(await tell(read, story(store, read, manifest)))
+        except _NOT_TOLD as error:
+            yield manifest.number, _why(error)
+
+
+_NOT_TOLD = (Missing, NoHistory, CannotReplay)
+
+
+def _trace(source: Source, ring: KeyRing) -> Trace | str:
+    try:
+        return trace(asyncio.run(tell(ring, source())))
+    except _NOT_TOLD as error:
+        return _why(error)
+
+
+def _why(error: Exception) -> str:
+    return f"{error} is not there" if isinstance(error, Missing) else str(error)
+
+
+def _named(since: datetime | None, until: datetime | None) -> str:
+    """A file's name for a span of days."""
+    days = [f"{moment:%Y-%m-%d}" for moment in (since, until) if moment is not None]
+    return "_".join(days) if len(days) == 2 else f"{'since' if since else 'until'}-{days[0]}"
+
+
+def _bar(console: Console | None) -> Progress:
+    return Progress(console=console, disable=console is None or not console.is_terminal)
+
+
+# --- what the logs say ----------------------------------------------------------------------------
+
+
+def _write_figures(mined: Mined, out: Path, name: str) -> Iterator[Path]:
+    content = {
+        **mined.figures.as_json(),
+        "erased": mined.erased,
+        "unreadable": [{"request": number, "why": why} for number, why in mined.unreadable],
+    }
+    summary = out / f"{name}.summary.json"
+    summary.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    yield summary
+    if not mined.figures.requests:
+        return
+    for language in LANGUAGES:
+        drawn = out / f"{name}.map.{language}.svg"
+        drawn.write_text(process_map(mined.figures, language), encoding="utf-8")
+        yield drawn
+
+
+def tables(figures: Figures) -> Iterator[Table]:
+    """For people, in both languages: stages, the commonest ways, what goes wrong."""
+    stages = Table("stage 阶段", "stays 次数", "median 中位数", "9 in 10 within 九成以内")
+    for stage in Stage:
+        if spans := figures.stages.get(stage):
+            lengths = (_span(spans.median), _span(spans.within(0.9)))
+            stages.add_row(f"{stage} {stage.zh}", str(len(spans)), *lengths)
+    yield stages
+    ways = Table("requests 请求", "share 占比", "way 路径")
+    for way, count in figures.commonest(5):
+        ways.add_row(str(count), f"{count / figures.requests:.0%}", " → ".join(way))
+    yield ways
+    problems = Table("top three problems 三大问题", "requests 请求", "share 占比")
+    for problem in figures.problems[:3]:
+        share = f"{problem.requests / figures.requests:.0%}"
+        problems.add_row(f"{problem.name} {problem.zh}", str(problem.requests), share)
+    if figures.problems:
+        yield problems
+
+
+def lines(mined: Mined) -> Iterator[str]:
+    """What was skipped and what did not fit, and the whole in one line."""
+    for number, why in mined.unreadable:
+        yield f"{number}: skipped 已跳过: {why}"
+    for number, where in mined.figures.unfitting:
+        yield f"{number}: outside the process model 偏离流程模型: {where}"
+    for path in mined.files:
+        yield str(path)
+    counts = (mined.figures.requests, mined.figures.happenings)
+    skipped = (len(mined.unreadable), mined.erased)
+    yield (
+        "{} requests, {} events; {} skipped, {} erased. ".format(*counts, *skipped)
+        + "共 {} 个服务请求，{} 个事件；跳过 {} 个，已清除 {} 个。".format(*counts, *skipped)
+    )
+
+
+def _span(length: timedelta | None) -> str:
+    return spoken(length) if length is not None else "—"
