@@ -81,6 +81,7 @@ async def decode(services: Served, caller: Reader, call: Request, body: JsonBody
 async def encode(services: Served, caller: Reader, call: Request, body: JsonBody) -> Response:
     """Seal payloads, such as the argument of a query typed into Temporal's pages."""
     sealed = await services.codec.encode(_payloads(body))
+    log.info("payloads_sealed", by=f"{caller.role}/{caller.id}", count=len(sealed))
     return _answer(services.settings, call, sealed)
 
 

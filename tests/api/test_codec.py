@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
+from structlog.testing import capture_logs
 from temporalio.api.common.v1 import Payloads
 
 from domain.vocabulary import Role
@@ -66,6 +67,28 @@ async def test_only_pages_of_the_allowed_origins_may_ask(caller: Caller) -> None
         answer = await caller.http.options("/codec/decode", headers={"Origin": origin})
         assert answer.status_code == 204
         assert answer.headers.get("access-control-allow-origin") == allowed
+
+
+async def test_who_had_what_opened_or_sealed_is_logged(
+    caller: Caller, sealed: dict[str, Any]
+) -> None:
+    auditor = caller.acting_as(Role.auditor)
+    spoiled = {"payloads": [{"metadata": sealed["payloads"][0]["metadata"], "data": "eA=="}]}
+    with capture_logs() as lines:
+        await auditor.post("/codec/decode", {"payloads": sealed["payloads"] * 2})
+        await auditor.post("/codec/decode", spoiled)
+        await caller.http.post(f"/codec/{codec_token(caller.settings)}/decode", json=sealed)
+        await auditor.post("/codec/encode", sealed)
+    kept = [line for line in lines if line["event"].startswith("payloads_")]
+    assert [(line["event"], line["count"], line.get("unopened")) for line in kept] == [
+        ("payloads_opened", 2, 0),
+        ("payloads_opened", 1, 1),
+        ("payloads_opened", 1, 0),
+        ("payloads_sealed", 1, None),
+    ]
+    assert all(line["by"].startswith("auditor/") for line in kept)
+    assert kept[2]["by"] == "auditor/temporal-ui"
+    assert SAID not in str(lines)
 
 
 async def test_what_does_not_open_comes_back_as_it_is(

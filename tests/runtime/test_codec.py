@@ -6,7 +6,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import ApplicationError
 
 from records.sealing import KeyRing, Unsealable
-from runtime.codec import SealedPayloads, sealed_converter
+from runtime.codec import ENCODING, SealedPayloads, sealed_converter
 from tests.databases import RING, RING_TEXT
 
 SECRET = "客户张三，电话 13812345678"
@@ -53,3 +53,25 @@ async def test_a_failure_keeps_its_words_to_itself() -> None:
     again = await converter.decode_failure(failure)
     assert isinstance(again, ApplicationError)
     assert again.message == SECRET
+
+
+def _fails_for(secret: str) -> None:
+    raise ValueError(secret) from LookupError(f"there is no {secret}")
+
+
+async def test_a_stack_and_the_cause_are_sealed_as_well() -> None:
+    converter, failure = sealed_converter(RING), Failure()
+    try:
+        _fails_for(SECRET)
+    except ValueError as error:
+        await converter.encode_failure(error, failure)
+    kept = failure.SerializeToString()
+    for readable in (SECRET, "张三", "_fails_for", "test_codec.py"):
+        assert readable.encode() not in kept
+    assert (failure.message, failure.stack_trace) == ("Encoded failure", "")
+    assert failure.cause.encoded_attributes.metadata["encoding"] == ENCODING
+    again = await converter.decode_failure(failure)
+    assert isinstance(again, ApplicationError)
+    assert again.message == SECRET
+    assert again.failure is not None
+    assert "_fails_for" in again.failure.stack_trace

@@ -1,12 +1,16 @@
 """`aftersales up` as people meet it: started, looked at, stopped, killed, and started again."""
 
+import base64
 import json
 import os
 import re
 import signal
 import time
 
+import httpx
 import pytest
+from google.protobuf.json_format import MessageToDict
+from temporalio.api.common.v1 import Payload, Payloads
 
 from tests.installation import Installation, eventually
 
@@ -22,6 +26,8 @@ def test_serves_keeps_its_processes_alive_and_stops(installation: Installation) 
     assert looked.returncode == 0, looked.stdout
     assert re.search(r"Worker.*ok", looked.stdout)
     assert "already runs on" in installation.fails("up")
+
+    assert opened_by_temporals_pages(installation, "客户要求改期") == "客户要求改期"
 
     worker = installation.pid_of("worker")
     os.kill(worker, signal.SIGKILL)
@@ -41,6 +47,22 @@ def test_serves_keeps_its_processes_alive_and_stops(installation: Installation) 
     assert all(json.loads(line)["level"] for line in lines)
     for personal in ("欧阳小明", "13812345678", "xiaoming", "世纪大道"):
         assert personal not in installation.logged()
+
+
+def opened_by_temporals_pages(installation: Installation, said: str) -> str:
+    """What a text is again that was sealed and opened where Temporal's pages are told to."""
+    pages = f"http://127.0.0.1:{installation.environment['AFTERSALES_TEMPORAL_UI_PORT']}"
+    settings = httpx.get(f"{pages}/api/v1/settings", trust_env=False).json()
+    codec = settings["Codec"]["Endpoint"]
+    payload = Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(said).encode())
+    body = MessageToDict(Payloads(payloads=[payload]))
+    for step in ("encode", "decode"):
+        url, origin = f"{codec}/{step}", {"Origin": pages}
+        answer = httpx.post(url, json=body, headers=origin, trust_env=False)
+        assert answer.headers["access-control-allow-origin"] == pages
+        body, before = answer.json(), body
+        assert body != before
+    return str(json.loads(base64.b64decode(body["payloads"][0]["data"])))
 
 
 def test_killed_hard_it_leaves_nothing_and_goes_on_where_it_was(
