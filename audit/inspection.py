@@ -10,13 +10,15 @@ from rich.progress import Progress
 from rich.table import Table
 
 from audit.manifests import Erasure, Manifest
-from audit.parallel import check_all, from_store
+from audit.parallel import Source, check_all, from_store
 from audit.store import Store
 from audit.verification import (
+    Checked,
     Finding,
     check_month,
     check_one,
     check_replay,
+    how_many,
     story,
 )
 from records.sealing import KeyRing
@@ -103,30 +105,50 @@ async def inspect(
         check_one(store, read, number) if number else check_month(store, read, month or "", keys)
     )
     result = Inspection()
-    for each in wanted:
-        if isinstance(each, Manifest):
-            result.verdicts.append(Verdict(each))
-        elif isinstance(each, Erasure) and result.verdicts:
-            result.verdicts[-1].erased = each
-        elif isinstance(each, Erasure):
-            result.gone = each
-        elif result.verdicts and each.where == result.verdicts[-1].manifest.number:
-            result.verdicts[-1].findings.append(each)
-        else:
-            result.stray.append(each)
-    whole = {v.manifest.number: v for v in result.verdicts if v.word == "sound"}
-    if len(whole) <= FEW:
-        for verdict in whole.values():
+    whole = _whole(wanted, result)
+    count = 1 if number else how_many(store, month or "")
+    if count <= FEW:
+        for verdict in whole:
             told = story(store, read, verdict.manifest)
             verdict.findings += [finding async for finding in check_replay(read, told)]
         return result
-    files = [(number, from_store(store.url, v.manifest)) for number, v in whole.items()]
+    replaying: dict[str, Verdict] = {}
+
+    def files() -> Iterator[tuple[str, Source]]:
+        for verdict in whole:
+            replaying[verdict.manifest.number] = verdict
+            yield verdict.manifest.number, from_store(store.url, verdict.manifest)
+
     with Progress(console=console, disable=console is None or not console.is_terminal) as progress:
-        bar = progress.add_task("Replaying 重放", total=len(files))
-        async for number, findings in check_all(files, ring):
-            whole[number].findings += findings
-            progress.advance(bar)
+        bar = progress.add_task("Replaying 重放", total=count)
+        async for name, findings in check_all(files(), ring):
+            replaying.pop(name).findings += findings
+            progress.update(bar, completed=len(result.verdicts) - len(replaying))
     return result
+
+
+def _whole(checked: Iterator[Checked], result: Inspection) -> Iterator[Verdict]:
+    """Note what is checked, and give each verdict that is sound so far as soon as that is known.
+
+    So the other processes replay while this one goes on checking files.
+    """
+    last: Verdict | None = None
+    for each in checked:
+        if isinstance(each, Manifest):
+            if last is not None and last.word == "sound":
+                yield last
+            last = Verdict(each)
+            result.verdicts.append(last)
+        elif isinstance(each, Erasure) and last is not None:
+            last.erased = each
+        elif isinstance(each, Erasure):
+            result.gone = each
+        elif last is not None and each.where == last.manifest.number:
+            last.findings.append(each)
+        else:
+            result.stray.append(each)
+    if last is not None and last.word == "sound":
+        yield last
 
 
 def table(result: Inspection) -> Table:

@@ -47,7 +47,21 @@ OnActivation = Callable[[str, datetime, ServiceRequestWorkflow], None]
 STEP_INPUT = "step input"
 """What differs when a step was asked something else: only the hash of what it was asked is kept."""
 
-_INPUTS: dict[str, type[Search] | type[WriteDown]] = {FIND_ENGINEER: Search, WRITE_DOWN: WriteDown}
+
+class _Search(Search):
+    """As it is read here: the request has no part in the hash and is most of the work."""
+
+    request: Any
+
+
+class _WriteDown(WriteDown):
+    request: Any
+
+
+_INPUTS: dict[str, type[_Search] | type[_WriteDown]] = {
+    FIND_ENGINEER: _Search,
+    WRITE_DOWN: _WriteDown,
+}
 _MODELS = (Receipt, Receipts, Closing, Start)
 
 
@@ -213,7 +227,7 @@ def _done(command: WorkflowCommand, count: int, lines: list[Written]) -> Deeds:
                 given = model.model_validate_json(argument.data)
                 asked["input"] = given.digest
                 if isinstance(given, WriteDown):
-                    seq, stage = str(step.seq), given.request.stage
+                    seq, stage = str(step.seq), Stage(given.request["stage"])
                     lines += [(seq, line, None) for line in given.entries[:-1]]
                     lines += [(seq, line, stage) for line in given.entries[-1:]]
             return {("step", str(step.seq)): asked}

@@ -176,6 +176,12 @@ def _tells_of(name: str, number: str, kind: str) -> bool:
     return found is not None and (found["number"], found["kind"]) == (number, kind)
 
 
+def how_many(store: Store, month: str) -> int:
+    """How many requests a month has manifests of."""
+    found = map(_ENTRY.search, _filed(store, month))
+    return sum(1 for each in found if each and each["kind"] == "manifest")
+
+
 def _filed(store: Store, month: str) -> Iterator[str]:
     return (name for name in store.names(month) if _ENTRY.search(name))
 
