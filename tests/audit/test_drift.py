@@ -61,7 +61,7 @@ def broken(self):
 ServiceRequestWorkflow._let_time_pass = broken
 """
 BARE_REPLAYER = """
-import asyncio, json, sys
+import asyncio, json, os, sys
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from runtime.temporal import plugin
@@ -71,6 +71,7 @@ from workflows.service_request import ServiceRequestWorkflow
 replayer = Replayer(workflows=[ServiceRequestWorkflow], plugins=[plugin(RING)],
                     workflow_runner=UnsandboxedWorkflowRunner())
 asyncio.run(replayer.replay_workflow(WorkflowHistory.from_json("CR", run["history"])))
+os._exit(0)  # The SDK's core may abort an interpreter that goes down after a replay.
 """
 
 

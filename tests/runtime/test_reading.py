@@ -22,14 +22,19 @@ def test_the_user_of_the_system_is_written_down(
     monkeypatch.setenv("USER", "somebody-else")
     run("audit", "verify", NUMBER)
     run("audit", "verify", "--month", "2026-11")
-    month, one = reads(records).items
+    run("audit", "mine", "--month", "2026-11")
+    run("audit", "mine", "--since", "2026-11-01T00:00+00:00")
+    since, mined, month, one = reads(records).items
+    assert (mined.what, mined.about) == ("audit mine", "2026-11")
+    assert since.about == "2026-11-01T00:00:00+00:00/.."
     assert (one.what, one.number, one.about) == ("audit verify", NUMBER, None)
     assert (month.what, month.number, month.about) == ("audit verify", None, "2026-11")
     assert (one.role, one.who) == ("operator", pwd.getpwuid(os.getuid()).pw_name)
 
 
 def test_without_a_log_nothing_is_read(tmp_path: Path, run: Run) -> None:
-    for command in (("verify", NUMBER), ("show", NUMBER), ("export", NUMBER)):
+    mine = ("mine", "--month", "2026-11")
+    for command in (("verify", NUMBER), ("show", NUMBER), ("export", NUMBER), mine):
         code, said = run("audit", *command)
         assert code == 1
         assert "The access log cannot be written" in said
