@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from runtime.settings import Settings
 from runtime.trouble import Trouble
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from sqlalchemy import Engine
 
 app = typer.Typer(
@@ -285,6 +287,34 @@ def doctor(
 audit = typer.Typer(help="Look into the archive: histories kept for years, and what they prove.")
 app.add_typer(audit, name="audit")
 
+
+def _month(text: str) -> str:
+    if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text) is None:
+        raise typer.BadParameter(f"{text!r} is not a month; write 2026-11")
+    return text
+
+
+def _language(word: str) -> str:
+    from activities.messages import LANGUAGES
+
+    if word not in LANGUAGES:
+        raise typer.BadParameter(f"{word!r} is not a language of ours; use {', '.join(LANGUAGES)}")
+    return word
+
+
+Month = Annotated[
+    Any, typer.Option(parser=_month, metavar="MONTH", help="All archived in it: 2026-11.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write a report that stands alone.")
+]
+ReportLanguage = Annotated[
+    Any,
+    typer.Option(
+        "--language", parser=_language, metavar="LANGUAGE", help="Of the report: en or zh-CN."
+    ),
+]
 PublicKeys = Annotated[
     list[str] | None,
     typer.Option("--public-key", help="A key that may have signed; default: our own."),
@@ -299,28 +329,25 @@ Offline = Annotated[
 @audit.command("verify")
 def audit_verify(
     number: Annotated[str | None, typer.Argument(metavar="[CR…]")] = None,
-    month: Annotated[str | None, typer.Option(help="All archived in it: 2026-11.")] = None,
+    month: Month = None,
     public_key: PublicKeys = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
+    html: Html = None,
+    language: ReportLanguage = None,
     offline: Offline = False,
 ) -> None:
-    """Check archived histories: every byte, the chain, its signature, and that they replay."""
-    from rich.console import Console
-
-    from audit import inspection, parallel
-    from audit.manifests import MONTH
+    """Check archived histories: every byte, the chain, that they replay, and every promise."""
+    from audit import forms, inspection, parallel, report, tables
     from audit.manifests import public_key as public_half
     from audit.store import Store
     from runtime.keys import signing_key, written_ring
 
     if (number is None) == (month is None):
         raise typer.BadParameter("give a request's number, or --month")
-    if month is not None and not MONTH.fullmatch(month):
-        raise typer.BadParameter(f"{month!r} is not a month; write 2026-11")
     settings = _settings()
     _write_down(settings, "audit verify", offline=offline, number=number, about=month)
     keys = public_key or [public_half(signing_key(settings))]
-    console = Console()
+    console = _console()
     parallel.hush()
     found = asyncio.run(
         inspection.inspect(
@@ -329,17 +356,67 @@ def audit_verify(
             keys,
             number=number,
             month=month,
+            records=None if offline else forms.reachable(settings),
             console=console,
         )
     )
+    if html is not None:
+        _write(html, report.render(found, language or settings.language))
     if as_json:
         typer.echo(found.as_json())
     else:
         console.print(inspection.table(found))
-        for line in inspection.lines(found):
+        for judged in found.judged if number else []:
+            console.print(tables.promises(judged))
+        if month and found.judged:
+            console.print(tables.rules(found.judged))
+        for line in (*tables.lines(found), *inspection.lines(found)):
             typer.echo(line)
     if found.findings:
         raise typer.Exit(1)
+
+
+@audit.command("what-if")
+def audit_what_if(
+    month: Annotated[
+        Any, typer.Option(parser=_month, metavar="MONTH", help="All archived in it: 2026-11.")
+    ],
+    policy: Annotated[Path, typer.Option("--policy", help="The other timing rules, a TOML file.")],
+    as_json: AsJson = False,
+    html: Html = None,
+    language: ReportLanguage = None,
+    offline: Offline = False,
+) -> None:
+    """Judge a month's promises under another policy: which would have been broken or kept."""
+    from audit import parallel, what_if
+    from audit.store import Store
+    from runtime.keys import written_ring
+
+    settings = _settings(policy=policy)
+    _write_down(settings, "audit what-if", offline=offline, about=month)
+    console = _console()
+    parallel.hush()
+    found = asyncio.run(
+        what_if.judge_month(
+            Store(settings.archive),
+            written_ring(settings),
+            month,
+            settings.timing_policy,
+            datetime.now(UTC),
+            console,
+        )
+    )
+    if not found.judged and not found.skipped:
+        raise Trouble(f"The archive has no request of {month}")
+    if html is not None:
+        _write(html, what_if.render(found, language or settings.language))
+    if as_json:
+        typer.echo(found.as_json())
+        return
+    for table in what_if.tables(found):
+        console.print(table)
+    for line in what_if.lines(found):
+        typer.echo(line)
 
 
 @audit.command("show")
@@ -621,6 +698,21 @@ def _settings(**given: Any) -> Settings:
         if given.get(name) is not None:
             raise typer.BadParameter(f"--{name}: {reason}") from None
         raise Trouble(f"The setting AFTERSALES_{name.upper()} is wrong", reason) from None
+
+
+def _write(file: Path, content: str) -> None:
+    try:
+        file.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise Trouble(f"{file} cannot be written ({error.strerror})") from None
+
+
+def _console() -> "Console":
+    """Where tables are printed; into a file or a pipe as wide as they need it."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=180)
 
 
 def _records(settings: Settings) -> "Engine":

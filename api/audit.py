@@ -21,7 +21,7 @@ from audit.semantics import CannotReplay
 from audit.sources import manifest_of, story_of
 from audit.store import Missing, Store
 from audit.time_travel import NotYet, as_it_stood
-from audit.verification import Finding, check_replay
+from audit.verification import check_replay
 from domain.shown import ShownVerification
 from domain.values import Moment, rfc3339
 from domain.view import obligations, view
@@ -69,7 +69,9 @@ async def get_history(services: Served, caller: Auditor, number: str) -> Respons
 
 @router.get("/verification", **openapi.AUDIT_VERIFICATION)
 async def get_verification(services: Served, caller: Auditor, number: str) -> Response:
-    """Verify the request: its file, its place in the chain, and that it replays by the rules."""
+    """Verify the request: its file, its place in the chain, that it replays by the rules, and the
+    verdict on each of its promises.
+    """
     await recorded(services, number)
     if await manifest_of(services.engine, number) is not None:
         result = await _apart(
@@ -78,6 +80,7 @@ async def get_verification(services: Served, caller: Auditor, number: str) -> Re
                 written_ring(services.settings),
                 [public_key(signing_key(services.settings))],
                 number=number,
+                records=services.engine,
             )
         )
         content = json.loads(result.as_json())
@@ -86,14 +89,15 @@ async def get_verification(services: Served, caller: Auditor, number: str) -> Re
         known = {name: found[name] for name in ShownVerification.model_fields if name in found}
         return JSONResponse({**known, "archived": True})
     story = await _story(services, number)
-    findings = await _apart(_replayed(_ring(services), story))
+    replayed = await _apart(check_replay(_ring(services), story))
     return JSONResponse(
         {
             "archived": False,
             "number": number,
             "events": story.events,
-            "verdict": "faulty" if findings else "sound",
-            "findings": [inspection.plain(finding) for finding in findings],
+            "verdict": "faulty" if replayed.findings else "sound",
+            "findings": [inspection.plain(finding) for finding in replayed.findings],
+            **inspection.plain_judged(replayed.judged),
         }
     )
 
@@ -116,10 +120,6 @@ async def _story(services: Services, number: str) -> Story:
         raise Problem("history_unusable") from None
     except (RPCError, RuntimeError):
         raise Problem("temporal_unavailable", headers=RETRY_SOON) from None
-
-
-async def _replayed(ring: KeyRing, story: Story) -> list[Finding]:
-    return [finding async for finding in check_replay(ring, story)]
 
 
 async def _apart(work: Awaitable[T]) -> T:

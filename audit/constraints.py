@@ -35,7 +35,11 @@ class Constraint:
     about: str
 
     def __str__(self) -> str:
-        return f"response({'|'.join(self.calls)}, {'|'.join(self.answers)}, ≤ {self.rule})"
+        return self.stated(self.rule)
+
+    def stated(self, goal: str) -> str:
+        """As a formula, with the time that is allowed."""
+        return f"response({'|'.join(self.calls)}, {'|'.join(self.answers)}, ≤ {goal})"
 
 
 _TABLE = """

@@ -8,7 +8,7 @@ Beside each event stands how it was sent, word for word.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from temporalio.api.common.v1 import Payload
@@ -70,7 +70,8 @@ class Told:
         brief: all it was given at its start, policy and working days included, as it stands in
             the history.
         facts: in the order in which the request took them.
-        until: the history's last moment.
+        until: the last moment that the request knew of: what lies after it in the history, nobody
+            has handled yet.
         request: the request as it stood then.
     """
 
@@ -109,13 +110,13 @@ async def told_by(ring: KeyRing, story: Story, watcher: Watcher) -> Told:
     (start,) = await _decoded(
         codec, story.runs[0].events[0].workflow_execution_started_event_attributes.input.payloads
     )
-    last = story.runs[-1].events[-1]
+    last = story.runs[-1].run_id
     return Told(
         number=story.number,
         brief=start["brief"],
         facts=tuple(facts),
-        until=last.event_time.ToDatetime(tzinfo=UTC),
-        request=watcher.workflows[story.runs[-1].run_id].request,
+        until=watcher.until[last],
+        request=watcher.workflows[last].request,
     )
 
 

@@ -37,6 +37,12 @@ class Story:
         return sum(len(run.events) for run in self.runs)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it begins where the request began, and not with a later run."""
+        started = self.runs[0].events[0].workflow_execution_started_event_attributes
+        return not started.continued_execution_run_id
+
+    @property
     def is_about(self) -> set[str]:
         """The requests that the file and its runs say they belong to: one, if all is well."""
         started = (run.events[0].workflow_execution_started_event_attributes for run in self.runs)

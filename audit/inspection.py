@@ -3,25 +3,32 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from sqlalchemy import Engine
 
-from audit.manifests import Erasure, Manifest
+from audit.forms import Comparison, compare
+from audit.manifests import Erasure, Head, Manifest
 from audit.parallel import Source, check_all, from_store
-from audit.store import Store
+from audit.store import Missing, Store
+from audit.verdicts import Judged, by_rule, counts, outages
 from audit.verification import (
     Checked,
     Finding,
+    Replayed,
     check_month,
     check_one,
     check_replay,
     how_many,
     story,
 )
+from domain.values import rfc3339
 from records.sealing import KeyRing
+from runtime.version import version
 
 FEW = 10
 """So many are sooner replayed here than other processes are started."""
@@ -29,15 +36,17 @@ FEW = 10
 
 @dataclass
 class Verdict:
-    """One archived request, and everything that is wrong with it.
+    """One archived request, everything that is wrong with it, and what became of its promises.
 
     Attributes:
         erased: the entry that says that it was erased; None: it was not.
+        judged: None: its history does not open or does not replay.
     """
 
     manifest: Manifest
     erased: Erasure | None = None
     findings: list[Finding] = field(default_factory=list)
+    judged: Judged | None = None
 
     @property
     def word(self) -> str:
@@ -50,18 +59,33 @@ class Inspection:
     """Everything that was looked at.
 
     Attributes:
+        asked: the request's number, or the month.
+        archive: where the archive is.
+        at: when it was looked at.
+        head: the signed end of the chain, of a month that has one.
         stray: what is wrong with the archive itself rather than with one request.
         gone: a request that was erased before it was archived.
+        forms: how the forms in the records were compared; None: they were not.
     """
 
+    asked: str
+    archive: str
+    at: datetime
+    head: Head | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     stray: list[Finding] = field(default_factory=list)
     gone: Erasure | None = None
+    forms: Comparison | None = None
 
     @property
     def findings(self) -> list[Finding]:
         """All of them."""
         return [*self.stray, *(f for verdict in self.verdicts for f in verdict.findings)]
+
+    @property
+    def judged(self) -> list[Judged]:
+        """Every request whose promises could be judged."""
+        return [verdict.judged for verdict in self.verdicts if verdict.judged]
 
     def as_json(self) -> str:
         """For machines."""
@@ -72,12 +96,19 @@ class Inspection:
                     "verdict": verdict.word,
                     "erased": _said_of(verdict.erased),
                     "findings": [plain(finding) for finding in verdict.findings],
+                    **plain_judged(verdict.judged),
                 }
                 for verdict in self.verdicts
             ],
             "erased": _said_of(self.gone),
+            "rules": [each.plain() for each in by_rule(self.judged)],
+            "outages": [each.plain() for each in outages(self.judged)],
+            "forms": self.forms and self.forms.plain(),
             "findings": [plain(finding) for finding in self.stray],
             "sound": not self.findings,
+            "head": self.head and self.head.model_dump(mode="json"),
+            "verified_at": rfc3339(self.at),
+            "build": version(),
         }
         return json.dumps(content, ensure_ascii=False, indent=1)
 
@@ -89,28 +120,40 @@ async def inspect(
     *,
     number: str | None = None,
     month: str | None = None,
+    records: Engine | None = None,
     console: Console | None = None,
 ) -> Inspection:
-    """Inspect one request or one month: files, chain, signature, and each history replayed.
+    """Inspect one request or one month: files, chain, signature, and each history replayed and its
+    promises judged.
 
     What was erased is not replayed: nobody opens it any more.
 
     Args:
         ring: the key ring in writing.
         keys: the public keys that may have signed.
+        records: whose forms are compared with the histories; None: none are.
         console: where progress is shown, if it is a terminal.
     """
     read = KeyRing.read(ring)
     wanted = (
         check_one(store, read, number) if number else check_month(store, read, month or "", keys)
     )
-    result = Inspection()
+    result = Inspection(number or month or "", store.url, datetime.now(UTC))
+    result.forms = Comparison() if records is not None else None
     whole = _whole(wanted, result)
+
+    def keep(verdict: Verdict, replayed: Replayed) -> None:
+        verdict.findings += replayed.findings
+        verdict.judged = replayed.judged
+        if records is not None and result.forms is not None and replayed.judged is not None:
+            number = verdict.manifest.number
+            verdict.findings += compare(records, number, replayed, result.forms)
+
     count = 1 if number else how_many(store, month or "")
     if count <= FEW:
         for verdict in whole:
-            told = story(store, read, verdict.manifest)
-            verdict.findings += [finding async for finding in check_replay(read, told)]
+            keep(verdict, await check_replay(read, story(store, read, verdict.manifest)))
+        result.head = _head(store, result)
         return result
     replaying: dict[str, Verdict] = {}
 
@@ -121,9 +164,10 @@ async def inspect(
 
     with Progress(console=console, disable=console is None or not console.is_terminal) as progress:
         bar = progress.add_task("Replaying 重放", total=count)
-        async for name, findings in check_all(files(), ring):
-            replaying.pop(name).findings += findings
+        async for name, replayed in check_all(files(), ring):
+            keep(replaying.pop(name), replayed)
             progress.update(bar, completed=len(result.verdicts) - len(replaying))
+    result.head = _head(store, result)
     return result
 
 
@@ -151,9 +195,27 @@ def _whole(checked: Iterator[Checked], result: Inspection) -> Iterator[Verdict]:
         yield last
 
 
+def _head(store: Store, result: Inspection) -> Head | None:
+    """The signed end of the month's chain; None: there is none that can be read."""
+    month = result.verdicts[0].manifest.month if result.verdicts else result.asked
+    try:
+        return Head.model_validate_json(store.get(f"{month}/head.json"))
+    except (Missing, ValueError):
+        return None
+
+
 def table(result: Inspection) -> Table:
     """For people, in both languages."""
-    shown = Table("request 服务请求", "closed 归档", "events 事件", "outcome 结果", "verdict 结论")
+    shown = Table(
+        "request 服务请求",
+        "closed 归档",
+        "events 事件",
+        "outcome 结果",
+        "kept 按时",
+        "late 迟办",
+        "breached 超时",
+        "verdict 结论",
+    )
     for verdict in result.verdicts:
         kept = verdict.manifest
         shown.add_row(
@@ -161,12 +223,19 @@ def table(result: Inspection) -> Table:
             f"{kept.closed_at:%Y-%m-%d %H:%M}Z",
             str(kept.events),
             kept.outcome or "—",
+            *_counted(verdict),
             "\n".join(_told(finding) for finding in verdict.findings) or _SHOWN[verdict.word],
         )
     return shown
 
 
 _SHOWN = {"sound": "sound 完好", "erased": "erased 已清除"}
+
+
+def _counted(verdict: Verdict) -> list[str]:
+    if verdict.judged is None:
+        return ["—", "—", "—"]
+    return [str(count) for count in counts(verdict.judged.promises).values()]
 
 
 def lines(result: Inspection) -> Iterator[str]:
@@ -192,6 +261,15 @@ def _said_of(erasure: Erasure | None) -> dict[str, Any] | None:
 
 def _told(finding: Finding) -> str:
     return f"{finding.fault}: {finding.detail}"
+
+
+def plain_judged(judged: Judged | None) -> dict[str, Any]:
+    """What was judged of a request, in JSON types."""
+    return {
+        "until": rfc3339(judged.until) if judged else None,
+        "promises": [each.model_dump(mode="json") for each in judged.promises] if judged else [],
+        "outages": [each.model_dump(mode="json") for each in judged.outages] if judged else [],
+    }
 
 
 def plain(finding: Finding) -> dict[str, str]:

@@ -15,7 +15,7 @@ from temporalio.runtime import Runtime, TelemetryConfig
 from audit.histories import Story
 from audit.manifests import Manifest
 from audit.store import Store
-from audit.verification import Finding, check_replay, story
+from audit.verification import Replayed, check_replay, story
 from records.sealing import KeyRing
 
 T = TypeVar("T")
@@ -43,8 +43,8 @@ async def check_all(
     sources: AsyncIterator[tuple[str, Source]] | Iterable[tuple[str, Source]],
     ring: str,
     processes: int | None = None,
-) -> AsyncIterator[tuple[str, list[Finding]]]:
-    """The findings of each history under its name, in whatever order they are ready.
+) -> AsyncIterator[tuple[str, Replayed]]:
+    """What came of each history under its name, replayed, in whatever order they are ready.
 
     Args:
         ring: the key ring in writing.
@@ -121,8 +121,5 @@ def _do(work: Callable[[Source, KeyRing], T], source: Source) -> T:
     return work(source, _ring)
 
 
-def _check(source: Source, ring: KeyRing) -> list[Finding]:
-    async def checked() -> list[Finding]:
-        return [finding async for finding in check_replay(ring, source())]
-
-    return asyncio.run(checked())
+def _check(source: Source, ring: KeyRing) -> Replayed:
+    return asyncio.run(check_replay(ring, source()))

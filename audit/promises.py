@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from audit.constraints import CONSTRAINTS, ZERO, Constraint, Hours, Json, Rules
 from audit.facts import Fact, Place, Told
 from domain.events import ASIDE
+
+Proof = Literal["started", "breached", "ended"]
 
 
 class Standing(StrEnum):
@@ -116,9 +118,13 @@ class Promise:
         return Standing.paused if self.since is None else Standing.running
 
     @property
-    def evidence(self) -> dict[str, Place]:
+    def evidence(self) -> dict[Proof, Place]:
         """Where the history says so."""
-        shown = {"started": self.started, "breached": self.breached, "ended": self.ended}
+        shown: dict[Proof, Fact | None] = {
+            "started": self.started,
+            "breached": self.breached,
+            "ended": self.ended,
+        }
         return {name: fact.place for name, fact in shown.items() if fact}
 
     def when(self, amount: timedelta) -> datetime | None:

@@ -105,10 +105,10 @@ async def rehearse(
     result = Rehearsal()
     with Progress(console=console, disable=console is None or not console.is_terminal) as progress:
         bar = progress.add_task("Replaying 重放", total=len(runs))
-        async for name, findings in check_all(_fetched(client, runs), ring, processes):
+        async for name, replayed in check_all(_fetched(client, runs), ring, processes):
             result.replayed += 1
-            if findings:
-                result.differing.append((Run(*name.split()), findings))
+            if replayed.findings:
+                result.differing.append((Run(*name.split()), replayed.findings))
             progress.advance(bar)
     return result
 

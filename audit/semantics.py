@@ -101,6 +101,7 @@ class Watcher(WorkflowRunner):
         lines: the timeline's lines that each run wrote, with the step that wrote them and, beside
             the last of a step's lines, the stage of the request then.
         workflows: each run's workflow as it was left.
+        until: the last moment of which each run knew.
     """
 
     def __init__(self, on_activation: OnActivation | None = None) -> None:
@@ -110,6 +111,7 @@ class Watcher(WorkflowRunner):
         self.lines: dict[str, list[Written]] = {}
         self.workflows: dict[str, ServiceRequestWorkflow] = {}
         self.courses: dict[str, Course] = {}
+        self.until: dict[str, datetime] = {}
 
     def prepare_workflow(self, defn: _Definition) -> None:
         """As without us."""
@@ -131,9 +133,10 @@ class Watcher(WorkflowRunner):
             for command in completion.successful.commands:
                 deeds.update(_done(command, len(deeds), lines))
             # Being dropped from the cache is an activation too, at no time at all.
-            if self._on_activation is not None and act.HasField("timestamp"):
-                moment = act.timestamp.ToDatetime(tzinfo=UTC)
-                self._on_activation(run, moment, instance._object)  # type: ignore[attr-defined]
+            if act.HasField("timestamp"):
+                moment = self.until[run] = act.timestamp.ToDatetime(tzinfo=UTC)
+                if self._on_activation is not None:
+                    self._on_activation(run, moment, instance._object)  # type: ignore[attr-defined]
             return completion
 
         instance.activate = watched  # type: ignore[method-assign]

@@ -15,11 +15,15 @@ from typing import NamedTuple
 
 from audit.access import NoReads, read
 from audit.commands import Place
+from audit.facts import told_by
 from audit.histories import NoHistory, Story
 from audit.keys import key_file, key_of
 from audit.manifests import BEGINNING, AnyEntry, Entry, Erasure, Head, Manifest, Reads, read_entry
+from audit.promises import judge
 from audit.semantics import Watcher, differences, replay_whole
 from audit.store import Missing, Store
+from audit.verdicts import Judged, judged
+from domain.forms import Form, forms
 from records.sealing import KeyRing, Unsealable
 
 _ENTRY = re.compile(r"/[0-9]{8}(-(?P<number>CR[0-9]{8}-[0-9]+))?\.(?P<kind>[a-z]+)\.json$")
@@ -46,6 +50,8 @@ class Fault(StrEnum):
     signer_unknown = "signer_unknown"
     replay_differs = "replay_differs"
     rules_differ = "rules_differ"
+    promise_differs = "promise_differs"
+    form_differs = "form_differs"
 
 
 class Finding(NamedTuple):
@@ -155,20 +161,52 @@ def story(store: Store, ring: KeyRing, manifest: Manifest) -> Story:
     return Story.opened(sealed, key, manifest.number)
 
 
-async def check_replay(ring: KeyRing, told: Story) -> AsyncIterator[Finding]:
-    """Where today's code would have done something else than the history says.
+class Replayed(NamedTuple):
+    """What came of one history.
+
+    Attributes:
+        judged: every promise, judged from what happened alone; None: it does not replay, or it is
+            not a request's whole history.
+        forms: the forms that the request gave rise to.
+        numbers: their numbers, by key.
+    """
+
+    findings: list[Finding]
+    judged: Judged | None = None
+    forms: list[Form] = []
+    numbers: dict[str, str] = {}
+
+
+async def check_replay(ring: KeyRing, story: Story) -> Replayed:
+    """Where today's code would have done something else than the history says, and whether the
+    promises were what the events alone make of them.
 
     Without the sandbox, which only guards against code that is not deterministic: the tests run
     every workflow inside it, and an archive is read twice as fast without.
     """
     watcher = Watcher()
-    for run in told.runs:
+    findings = [finding async for finding in _replay(ring, story, watcher)]
+    if not story.is_whole or any(each.fault is Fault.replay_differs for each in findings):
+        return Replayed(findings)
+    told = await told_by(ring, story, watcher)
+    try:
+        found = judge(told)
+    except (LookupError, TypeError, ValueError) as error:
+        about = f"cannot be judged: {type(error).__name__}"
+        return Replayed([*findings, Finding(Fault.promise_differs, story.number, about)])
+    findings += (Finding(Fault.promise_differs, story.number, str(each)) for each in found.doubts)
+    request = told.request
+    return Replayed(findings, judged(story, told, found), forms(request), dict(request.numbers))
+
+
+async def _replay(ring: KeyRing, story: Story, watcher: Watcher) -> AsyncIterator[Finding]:
+    for run in story.runs:
         if (place := await replay_whole(ring, run, watcher)) is not None:
-            yield Finding(Fault.replay_differs, told.number, str(place), place)
+            yield Finding(Fault.replay_differs, story.number, str(place), place)
             continue
         for difference in await differences(run, watcher.deeds[run.run_id], ring):
             place = difference.place(run)
-            yield Finding(Fault.rules_differ, told.number, str(place), place)
+            yield Finding(Fault.rules_differ, story.number, str(place), place)
 
 
 def _tells_of(name: str, number: str, kind: str) -> bool:

@@ -11,7 +11,7 @@ from .intake import KnownProduct, MaskedCustomer, Warranty
 from .rules import Rule
 from .state import Appointment, Awaited, Hold, Payment, Person, PricedLine, Quote, Visit
 from .todo import StoredTask
-from .values import Money, State
+from .values import Money, State, Value
 from .vocabulary import (
     Channel,
     ClockState,
@@ -340,10 +340,53 @@ class ShownErasure(State):
     why: Literal["asked", "retention"]
 
 
+class ShownEvidence(Value):
+    """An event of the history, and of which run of it, counted from 1; null: it has only one."""
+
+    event: int
+    run: int | None = None
+
+
+class ShownVerdict(Value):
+    """The verdict on one promise, as the audit judges it from what happened alone.
+
+    `who` owed it, where that is known; `met_by` ended it. What the platform was down for after the
+    promise was due is the platform's lateness, the rest of the overrun the person's.
+    """
+
+    rule: Rule
+    zh: str
+    source: str
+    constraint: str
+    subject: str | None
+    goal_seconds: float
+    started_at: datetime
+    due_at: datetime | None
+    done_at: datetime | None
+    breached_at: datetime | None
+    noticed_at: datetime | None
+    standing: Ticking
+    owed_by: Role
+    who: str | None
+    met_by: str | None
+    person_late_seconds: float
+    platform_late_seconds: float
+    evidence: dict[Literal["started", "breached", "ended"], ShownEvidence]
+
+
+class ShownOutage(Value):
+    """A time in which something was due and the platform noticed nothing."""
+
+    began_at: datetime
+    ended_at: datetime
+
+
 class ShownVerification(State):
     """What the verification of one request found; the manifest's facts once it is archived.
 
     `erased`: its personal data was destroyed, as the chain says; the rest of it holds.
+    `promises`: the verdict on each, in the order in which they were made; none when the history
+    does not open or does not replay. `until`: the last moment that the request knew of.
     """
 
     archived: bool
@@ -356,6 +399,9 @@ class ShownVerification(State):
     policy_version: str | None = None
     builds: list[str] | None = None
     closed_at: datetime | None = None
+    until: datetime | None = None
+    promises: list[ShownVerdict] = []
+    outages: list[ShownOutage] = []
 
 
 class ShownCustomer(State):

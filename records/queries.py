@@ -183,6 +183,14 @@ def forms_in(session: Session, number: str, *, personal: bool) -> list[StoredFor
     return sorted((_stored(form, key, personal=personal) for form in found), key=_course)
 
 
+def forms_of_the_process(engine: Engine, number: str) -> list[StoredForm]:
+    """Those that the request gave rise to: all but SA-CR-001, so that nothing is unsealed."""
+    taken_in = col(Form.key).startswith(Prefix.request)
+    with reading(engine) as session:
+        found = session.exec(select(Form).where(Form.request == number, ~taken_in)).all()
+    return sorted((_stored(form, None, personal=False) for form in found), key=_course)
+
+
 def form(engine: Engine, number: str, wanted: str, *, personal: bool = False) -> StoredForm | None:
     """One form of a request by its number, or the latest by its code (`SA-AP-003`)."""
     return wanted_form(forms(engine, number, personal=personal), wanted)

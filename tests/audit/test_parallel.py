@@ -24,8 +24,8 @@ async def test_only_a_few_histories_wait_however_many_there_are() -> None:
             most = max(most, asked - answered)
             yield str(number), in_hand(Story("CR", (history,)))
 
-    async for _, findings in check_all(sources(), RING_TEXT, 1):
+    async for _, replayed in check_all(sources(), RING_TEXT, 1):
         answered += 1
-        assert findings == []
+        assert replayed.findings == []
     assert answered == MANY
     assert most <= AHEAD + 1  # One more is at hand as soon as another is done.

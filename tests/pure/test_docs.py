@@ -556,7 +556,7 @@ def test_every_alert_is_explained(language: str) -> None:
 @each_language
 def test_the_readme_names_every_command_and_every_setting(language: str) -> None:
     text = read("README", language)
-    rows = re.findall(r"(?m)^\| `aftersales ([\w ]*\w)`", text)
+    rows = re.findall(r"(?m)^\| `aftersales ([\w -]*\w)`", text)
     assert sorted(rows) == sorted(_commands(typer.main.get_command(app)))
     settings = re.findall(r"(?m)^\| `(AFTERSALES_\w+)` ", text)
     assert sorted(settings) == sorted(

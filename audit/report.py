@@ -1,0 +1,119 @@
+"""The verification as a page for a file: one HTML document that needs nothing else."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from activities.messages import Language
+from audit.inspection import Inspection, Verdict
+from audit.tables import DASH, owed_by, place, share
+from audit.verdicts import NOTABLE, by_rule, counts, outages, span
+from audit.verification import Fault
+from audit.wording import FAULTS, LISTS, STANDINGS, TEXT
+from domain.clocks import BROKEN, Ticking
+from domain.rules import PROMISES, Rule
+from domain.shown import ShownVerdict
+from domain.vocabulary import Outcome, Role
+from runtime.version import version
+
+TEMPLATES = Path(__file__).parent / "templates"
+COLOURS = {Ticking.kept: "good", Ticking.late: "warn", Ticking.breached: "bad"}
+
+
+def render(result: Inspection, language: Language, process_map: str | None = None) -> str:
+    """The report on what was inspected.
+
+    Args:
+        process_map: an SVG of the process as it really ran, shown as it is.
+    """
+    say = words(language)
+    return page(
+        "verification.html.j2",
+        language,
+        title=say["title"].format(asked=result.asked),
+        result=result,
+        faults=result.findings,
+        numbers={verdict.manifest.number for verdict in result.verdicts},
+        rules=by_rule(result.judged),
+        outages=outages(result.judged),
+        notable=NOTABLE.total_seconds(),
+        process_map=Markup(process_map) if process_map else None,  # noqa: S704 # Our own drawing.
+    )
+
+
+def page(template: str, language: Language, **shown: Any) -> str:
+    """A page in one language, with whatever it shows; everything is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= _filters(language)
+    return environment.get_template(template).render(
+        language=language,
+        say=words(language),
+        build=f"Aftersales {version()}",
+        colours={each: COLOURS.get(each, "soft") for each in Ticking},
+        **shown,
+    )
+
+
+def words(language: Language) -> Mapping[str, Any]:
+    """Every text and list of texts in one language."""
+    which = 1 if language == "zh-CN" else 0
+    return {name: each[which] for name, each in (TEXT | LISTS).items()}
+
+
+def _filters(language: Language) -> dict[str, Callable[..., object]]:
+    """How values are written in one language."""
+    zh = language == "zh-CN"
+
+    def term(word: Role | Outcome) -> str:
+        return word.zh if zh else word.value.replace("_", " ")
+
+    def person(said: str) -> str:
+        role, _, who = said.partition(" ")
+        return f"{term(Role(role))} {who}".rstrip()
+
+    def rule(which: Rule) -> str:
+        return PROMISES[which].zh if zh else which.replace("_", " ").capitalize()
+
+    return {
+        "counts": _counts,
+        "fault": lambda fault: FAULTS[Fault(fault)][zh],
+        "is_fine": _is_fine,
+        "late": lambda seconds: span(seconds, zh=zh) if seconds >= 0.05 else DASH,
+        "local": _local,
+        "outcome": lambda outcome: term(Outcome(outcome)) if outcome else DASH,
+        "owed": owed_by,
+        "person": person,
+        "place": place,
+        "rule": rule,
+        "share": share,
+        "standing": lambda standing: STANDINGS[Ticking(standing)][zh],
+        "utc": _utc,
+    }
+
+
+def _counts(verdict: Verdict) -> list[int | str]:
+    return [*counts(verdict.judged.promises).values()] if verdict.judged else [DASH] * 3
+
+
+def _is_fine(verdict: Verdict) -> bool:
+    promises: tuple[ShownVerdict, ...] = verdict.judged.promises if verdict.judged else ()
+    return not verdict.findings and all(each.standing not in BROKEN for each in promises)
+
+
+def _local(moment: datetime | None, zone: str) -> str:
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}" if moment else DASH
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

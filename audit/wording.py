@@ -1,0 +1,216 @@
+"""The words of the audit's reports, in English and in Chinese."""
+
+from audit.verification import Fault
+from domain.clocks import Ticking
+
+STANDINGS: dict[Ticking, tuple[str, str]] = {
+    Ticking.kept: ("kept", "按时"),
+    Ticking.late: ("late", "迟办"),
+    Ticking.breached: ("breached", "超时"),
+    Ticking.cancelled: ("cancelled", "取消"),
+    Ticking.running: ("running", "进行中"),
+    Ticking.paused: ("paused", "暂停"),
+}
+
+FAULTS: dict[Fault, tuple[str, str]] = {
+    Fault.history_missing: ("The history's file is not there", "历史文件不在"),
+    Fault.history_changed: (
+        "The history's file is not what was archived",
+        "历史文件不是当初归档的内容",
+    ),
+    Fault.history_misplaced: ("The file tells of another request", "文件讲的是另一个请求"),
+    Fault.history_unreadable: ("The history does not open", "历史无法打开"),
+    Fault.key_missing: ("The record's key is not there", "该记录的密钥不在"),
+    Fault.key_wrong: ("The ring does not open the record's key", "密钥环打不开该记录的密钥"),
+    Fault.erasure_incomplete: (
+        "The chain says that it was erased, and its key is still there",
+        "链上已记载清除，密钥却仍在",
+    ),
+    Fault.reads_changed: ("Rows of the access log were altered", "访问日志的记录被改动"),
+    Fault.reads_missing: ("Rows of the access log are not there", "访问日志的记录不在"),
+    Fault.manifest_changed: ("A manifest was altered or moved", "清单被改动或移动"),
+    Fault.manifest_missing: ("A manifest was removed", "清单被删除"),
+    Fault.chain_broken: ("The chain is broken", "链已断开"),
+    Fault.head_missing: ("The month was not signed", "该月没有签名"),
+    Fault.head_wrong: ("The chain does not lead to what was signed", "链到不了签名所指之处"),
+    Fault.signature_wrong: ("The signature is not of this head", "签名与链头不符"),
+    Fault.signer_unknown: ("Signed by a key not known here", "签名者的公钥不在已知之列"),
+    Fault.replay_differs: ("Today's code would have done other things", "今天的代码会做不同的事"),
+    Fault.rules_differ: ("The rules were not the same", "规则不一致"),
+    Fault.promise_differs: (
+        "The request judged a promise otherwise than its events do",
+        "请求对承诺的判定与其事件不符",
+    ),
+    Fault.form_differs: ("A form is not what the history says", "表单与历史不符"),
+}
+
+CHANGES: dict[str, tuple[str, str]] = {
+    "broken": ("would be broken", "会超时"),
+    "kept": ("would be kept", "会按时"),
+    "promised": ("newly promised", "新增承诺"),
+    "unpromised": ("no longer promised", "不再承诺"),
+}
+
+ASSUMPTIONS: tuple[tuple[str, str], ...] = (
+    (
+        "People are taken to act when they did, whatever was promised.",
+        "假定：无论承诺如何，人的行动时间不变。",
+    ),
+    (
+        "An offer that ended unanswered ends when it ended, and the next one went out when it did.",
+        "无人应答的派单仍在原来的时刻结束，下一次派单也仍在原来的时刻发出。",
+    ),
+)
+"""What a judgement under another policy rests on."""
+
+TEXT: dict[str, tuple[str, str]] = {
+    "title": ("Verification report, {asked}", "核验报告 {asked}"),
+    "nothing_wrong": (
+        "Nothing is wrong. Requests verified: {count}.",
+        "未发现问题。已核验服务请求 {count} 个。",
+    ),
+    "faults_found": ("Faults: {count}", "发现问题 {count} 处"),
+    "archive": ("Archive", "归档"),
+    "requests": ("Requests", "服务请求"),
+    "request": ("Request", "服务请求"),
+    "head": ("Head of the chain", "链头"),
+    "no_head": ("not signed yet: the month is not over", "尚未签名：该月还没有结束"),
+    "signed_by": ("Signed by", "签名公钥"),
+    "head_hash": ("Hash of the last entry", "最后一份清单的哈希"),
+    "head_signed_at": ("Signed at", "签名时间"),
+    "head_count": ("{count} entries in {month}", "{month} 共 {count} 份"),
+    "forms": ("Forms", "表单"),
+    "forms_compared": (
+        "those of {count} requests compared with the records; {erased} erased, not compared",
+        "已与记录核对 {count} 个请求；已清除而未核对 {erased} 个",
+    ),
+    "forms_not_compared": ("not compared with the records", "未与记录核对"),
+    "verified_at": ("Verified at", "核验时间"),
+    "build": ("Verified with", "核验软件"),
+    "contents": ("Contents", "目录"),
+    "faults": ("Faults", "问题"),
+    "where": ("Where", "位置"),
+    "fault": ("Fault", "问题"),
+    "detail": ("Detail", "说明"),
+    "proves_title": ("What this proves and what it does not", "本报告能证明什么、不能证明什么"),
+    "proves": ("Where no fault is named, it proves that", "未列出问题之处，可以证明："),
+    "proves_not": ("It does not prove that", "不能证明："),
+    "by_rule": ("Promises by rule", "按规则汇总"),
+    "by_rule_caption": (
+        "Share kept: kept ÷ (kept + late + breached). Late: done after it was due. Breached: not "
+        "done at all. Cancelled: dropped before it was due.",
+        "按时率：按时 ÷（按时＋迟办＋超时）。"
+        "迟办：期限后才完成。超时：始终没有完成。取消：期限前已不再需要。",
+    ),
+    "rule": ("Rule", "规则"),
+    "share_kept": ("Share kept", "按时率"),
+    "target": ("Target", "目标"),
+    "missed": ("missed", "未达"),
+    "person_late": ("Person late", "人员迟延"),
+    "platform_late": ("Platform late", "平台迟延"),
+    "outages": ("When the platform was down", "平台停顿"),
+    "outages_meaning": (
+        "Something was due and the platform noticed nothing for {notable} or longer. Lateness in "
+        "such a time is booked to the platform and to no person.",
+        "已有事项到期而平台 {notable} 以上没有响应。期间的迟延记在平台名下，不计入任何人。",
+    ),
+    "no_outages": ("None.", "没有。"),
+    "from": ("From", "自"),
+    "until": ("Until", "至"),
+    "length": ("Length", "时长"),
+    "process_map": ("The process as it really ran", "流程的实际走法"),
+    "only": (
+        "Only requests with a fault or a promise not kept",
+        "只看有问题或有承诺未按时兑现的请求",
+    ),
+    "closed": ("Closed", "关闭时间"),
+    "outcome": ("Outcome", "结果"),
+    "events": ("Events", "事件"),
+    "verification": ("Verification", "核验"),
+    "sound": ("sound", "完好"),
+    "faulty": ("{count} faults", "{count} 处问题"),
+    "about": (
+        "{outcome} · history events: {events} · runs: {runs}",
+        "{outcome} · 历史事件：{events} · 运行：{runs}",
+    ),
+    "station": ("station", "网点"),
+    "policy": ("policy", "策略版本"),
+    "code": ("code", "代码版本"),
+    "times": ("Times in {zone}", "时间为 {zone}"),
+    "evidence_meaning": (
+        "Evidence: the events of the history where a promise started, was broken, and ended; 2/#12 "
+        "is event 12 of the second run.",
+        "依据：承诺开始、超时、结束之处的历史事件编号；2/#12 表示第二次运行的第 12 个事件。",
+    ),
+    "promised": ("Promised", "承诺"),
+    "started": ("Started", "开始"),
+    "due": ("Due", "期限"),
+    "done": ("Done", "完成"),
+    "breached": ("Broken", "超时"),
+    "ended": ("Ended", "结束"),
+    "verdict": ("Verdict", "结论"),
+    "by_whom": ("By whom", "责任人"),
+    "done_by": ("done by", "完成："),
+    "evidence": ("Evidence", "依据"),
+    "not_judged": (
+        "Its promises could not be judged: the history does not open or does not replay.",
+        "其承诺无法判定：历史打不开或无法重放。",
+    ),
+    "what_if": ("What if: {month} under another policy", "假设分析：另一策略下的 {month}"),
+    "would_differ": (
+        "Promises that would stand otherwise: {count}. Requests judged: {judged}.",
+        "结论会不同的承诺 {count} 项。已判定服务请求 {judged} 个。",
+    ),
+    "other_policy": ("The other policy", "另一策略"),
+    "own_policies": ("Policies in force", "当时的策略"),
+    "skipped": ("Skipped, erased or not readable", "已清除或无法读取而略过"),
+    "judged_at": ("Judged at", "判定时间"),
+    "assumptions": ("Assumptions", "假定"),
+    "rules": ("By rule", "按规则"),
+    "stations": ("By station", "按网点"),
+    "engineers": ("By engineer", "按工程师"),
+    "changed": ("Promises that would stand otherwise", "结论会不同的承诺"),
+    "change": ("Change", "变化"),
+    "was": ("Was", "原结论"),
+    "would": ("Would be", "新结论"),
+    "made_by": ("Made by {build}.", "由 {build} 生成。"),
+}
+"""Every text by its name."""
+
+LISTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "proves_list": (
+        (
+            "each history is byte for byte what was archived, stands in its place in the chain, "
+            "and none between was removed;",
+            "the chain leads to the head that the named key signed, where there is one;",
+            "the code named above, given the same events, does what the histories say, with the "
+            "same durations, inputs and results;",
+            "each promise, derived from the events alone by a second reading of the service "
+            "standard, stands as the request itself recorded it.",
+        ),
+        (
+            "每份历史与归档时逐字节相同，在链中各居其位，中间没有删去任何一份；",
+            "有签名时，链通向所列公钥签署的链头；",
+            "所列代码在相同事件下的行为与历史一致，时长、输入和结果都相同；",
+            "另行按服务标准、仅由事件推导出的每项承诺，与请求自身的记录一致。",
+        ),
+    ),
+    "proves_not_list": (
+        (
+            "what people reported is true: an event counts from when its sender says it happened, "
+            "within the bounds that the platform keeps;",
+            "everything that happened was reported;",
+            "nobody replaced archive and signing key together: compare the key with the copy kept "
+            "elsewhere;",
+            "requests that are not closed, or not archived yet, were handled as promised: they "
+            "are not in here.",
+        ),
+        (
+            "人所上报的属实：事件以上报者所说的发生时间为准，平台只限定其范围；",
+            "发生过的事都已上报；",
+            "没有人同时替换归档和签名密钥：请与另处保存的公钥比对；",
+            "尚未关闭或尚未归档的请求也如约处理：它们不在本报告之内。",
+        ),
+    ),
+}
+"""Every list of texts by its name."""

@@ -1,0 +1,253 @@
+"""The verdict on every promise: in JSON, on the terminal, and as a report for a file."""
+
+import base64
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+import cli
+from activities.messages import Language
+from audit.inspection import Inspection, inspect
+from audit.manifests import public_key
+from audit.report import render
+from audit.verdicts import by_rule, span
+from audit.verification import Fault
+from audit.wording import FAULTS, LISTS, STANDINGS, TEXT
+from domain.clocks import Ticking
+from domain.policy import Circumstances, Policy, Terms
+from domain.rules import Rule
+from tests.audit.test_tampering import KEY, MONTH, Archive
+from tests.databases import RING_TEXT
+
+VOID = {"meta", "input", "br"}
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path / "archive")
+
+
+async def inspected(archive: Archive, number: str | None = None) -> Inspection:
+    month = None if number else MONTH
+    return await inspect(archive.store, RING_TEXT, [public_key(KEY)], number=number, month=month)
+
+
+async def test_every_promise_has_its_verdict_and_its_evidence(archive: Archive) -> None:
+    result = await inspected(archive)
+    assert result.findings == []
+    shown = json.loads(result.as_json())
+    for request in shown["requests"]:
+        promises = request["promises"]
+        assert {"first_response", "solution_feedback"} <= {each["rule"] for each in promises}
+        for each in promises:
+            assert each["constraint"].startswith("response(")
+            places = {name: proof["event"] for name, proof in each["evidence"].items()}
+            assert all(1 <= place <= request["events"] for place in places.values())
+            assert (each["done_at"] is not None) == (each["standing"] in ("kept", "late"))
+    (accepted,) = (each for each in shown["rules"] if each["rule"] == "accept")
+    assert (accepted["kept"], accepted["breached"]) == (5, 1)
+    assert accepted["share_kept"] == pytest.approx(5 / 6)
+    (arrival,) = (each for each in by_rule(result.judged) if each.rule is Rule.arrival)
+    assert (arrival.target, arrival.misses_target) == (0.95, False)
+
+
+async def test_a_build_whose_rule_became_sixteen_minutes_is_caught(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK's replayer is content with it: nothing but what it promised is another."""
+    promised = Policy.terms
+
+    def drifted(self: Policy, rule: Rule, now: Circumstances) -> Terms | None:
+        terms = promised(self, rule, now)
+        return terms._replace(goal=terms.goal * 16 / 15) if terms and rule is Rule.accept else terms
+
+    monkeypatch.setattr(Policy, "terms", drifted)
+    number = archive.manifests[1].number
+    result = await inspected(archive, number)
+    faults = {finding.fault for finding in result.findings}
+    assert faults == {Fault.rules_differ, Fault.promise_differs}
+    details = [f.detail for f in result.findings if f.fault is Fault.promise_differs]
+    assert any(each.startswith("accept 1 (#") and "due recorded" in each for each in details)
+    report = render(result, "en")
+    assert report.index('id="faults"') < report.index('id="proves"')
+    assert FAULTS[Fault.promise_differs][0] in report
+
+
+NOT_LOGGED = "This is in no access log. 本次查阅未记入访问日志。\n"
+
+
+class Page(HTMLParser):
+    """What a page is made of; every element must be closed in its order."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.outside: list[str] = []
+        self.language = ""
+        self.feed(content)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "html":
+            self.language = given["lang"] or ""
+        if "id" in given:
+            self.ids.append(given["id"] or "")
+        if tag == "a":
+            self.links.append(given["href"] or "")
+        self.outside += [value or "" for name, value in attrs if name in ("src", "action")]
+        if tag in ("script", "link", "iframe"):
+            self.outside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+async def test_the_report_stands_alone_and_every_link_leads_somewhere(
+    archive: Archive, language: Language
+) -> None:
+    result = await inspected(archive)
+    report = render(result, language)
+    page = Page(report)
+    assert page.language == language
+    assert page.outside == []
+    assert "url(" not in report
+    assert len(page.ids) == len(set(page.ids))
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    for verdict in result.verdicts:
+        assert verdict.manifest.number in page.ids
+        start = report.index(f'<article id="{verdict.manifest.number}"')
+        part = report[start : report.index("</article>", start)]
+        cited = {int(event) for event in re.findall(r">#(\d+)<", part)}
+        assert cited
+        assert max(cited) <= verdict.manifest.events
+    assert public_key(KEY) in report
+    ours, theirs = STANDINGS[Ticking.kept]
+    assert (theirs if language == "zh-CN" else ours) in report
+
+
+async def test_a_map_of_the_process_is_shown_as_it_is(archive: Archive) -> None:
+    result = await inspected(archive, archive.manifests[0].number)
+    assert 'id="process"' not in render(result, "en")
+    assert '<div class="figure"><svg/></div>' in render(result, "en", "<svg/>")
+
+
+async def test_what_is_in_a_history_is_escaped(archive: Archive) -> None:
+    result = await inspected(archive, archive.manifests[0].number)
+    result.asked = "<script>"
+    assert "<script>" not in render(result, "en")
+
+
+def test_every_word_is_there_in_both_languages() -> None:
+    assert set(FAULTS) == set(Fault)
+    assert set(STANDINGS) == set(Ticking)
+    for english, chinese in (*TEXT.values(), *FAULTS.values(), *STANDINGS.values()):
+        assert english
+        assert re.search(r"[\u4e00-\u9fff]", chinese)
+        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", chinese))
+    assert all(len(english) == len(chinese) for english, chinese in LISTS.values())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (0.43, "0.4 s"),
+        (59.96, "1 min"),
+        (600, "10 min"),
+        (5400, "1 h 30 min"),
+        (172800, "48 h"),
+        (432000, "5 d"),
+    ],
+)
+def test_a_length_of_time_reads_well(seconds: float, said: str) -> None:
+    assert span(seconds) == said
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def says(
+    archive: Archive,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Any:
+    """Run `aftersales audit` on the archive: its exit code, and what it printed."""
+    settings = {
+        "DATA_DIR": str(tmp_path / "data"),
+        "ARCHIVE_URL": str(archive.folder),
+        "DATA_KEYS": RING_TEXT,
+        "SIGNING_KEY": base64.b64encode(KEY.private_bytes_raw()).decode(),
+        "LANGUAGE": "zh-CN",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AFTERSALES_{name}", value)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int | str | None, str]:
+        monkeypatch.setattr(sys, "argv", ["aftersales", "audit", *arguments, "--offline"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return ended.value.code, said.out + said.err.replace(NOT_LOGGED, "")
+
+    return run
+
+
+def test_one_request_is_told_promise_by_promise(archive: Archive, says: Any) -> None:
+    code, told = says("verify", archive.manifests[4].number)
+    assert code == 0
+    for word in ("first_response 响应需求", "breached 超时", "GY2024003", "#11 #28"):
+        assert word in re.sub(r"\s*│\s*", " ", told) or word.split()[0] in told
+    assert "not compared with the records" in told
+
+
+def test_a_month_is_summed_by_rule_and_written_as_a_report(
+    archive: Archive, tmp_path: Path, says: Any
+) -> None:
+    code, told = says("verify", "--month", MONTH, "--html", "report.html")
+    assert code == 0
+    assert "83.3%" in told
+    assert 'lang="zh-CN"' in (tmp_path / "report.html").read_text(encoding="utf-8")
+    more = ("--html", "report.html", "--language", "en", "--json")
+    code, told = says("verify", "--month", MONTH, *more)
+    assert json.loads(told)["sound"] is True
+    assert 'lang="en"' in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["verify"], 2, "--month"),
+        (["verify", "--month", "2026-13"], 2, "is not a month"),
+        (["verify", "--month", MONTH, "--language", "fr"], 2, "not a language"),
+        (["verify", "--month", MONTH, "--html", "no/such/folder.html"], 1, "cannot be written"),
+    ],
+)
+def test_misuse_is_one_sentence(says: Any, arguments: list[str], code: int, said: str) -> None:
+    ended, told = says(*arguments)
+    assert ended == code
+    assert said in told
+    assert told.strip().count("\n") == 0
+
+
+def test_a_fault_ends_it_with_one_and_a_broken_promise_does_not(
+    archive: Archive, says: Any
+) -> None:
+    archive.path(archive.manifests[2].file).unlink()
+    code, told = says("verify", "--month", MONTH, "--json")
+    assert code == 1
+    assert json.loads(told)["sound"] is False
