@@ -114,7 +114,8 @@ def _filters(wanted: Wanted, caller: Principal) -> dict[str, Any]:
     filters = wanted.model_dump(exclude={"state"}) | {"is_open": wanted.state == "open"}
     if caller.role is Role.engineer or wanted.assignee == ME:
         return filters | {"assignee": caller.id, "assignee_role": caller.role}
-    if wanted.role is None and wanted.assignee is None and caller.role in _HAVE_TASKS:
+    chosen = wanted.role or wanted.assignee or wanted.kind  # A kind has a role of its own.
+    if chosen is None and caller.role in _HAVE_TASKS:
         return filters | {"role": caller.role}
     return filters
 

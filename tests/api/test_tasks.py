@@ -48,6 +48,9 @@ async def test_a_task_is_listed_claimed_released_and_closed_by_its_event(
     listed = (await agent.get("/v1/tasks", kind="respond", limit=200)).json()["items"]
     assert task in [each["id"] for each in listed]
     assert {each["role"] for each in listed} == {"agent"}
+    supervisor = caller.acting_as(Role.supervisor)
+    theirs = (await supervisor.get("/v1/tasks", kind="respond", limit=200)).json()["items"]
+    assert task in [each["id"] for each in theirs]
     status, claimed = await post(agent, task, "claim", {})
     assert (status, claimed["assignee"]["id"]) == (200, f"A-{number}")
     assert claimed["closes_with"] == ["responded", "answered"]
