@@ -9,7 +9,7 @@ from api.language import Text
 from api.problems import FieldError, Problem
 from domain.cloud_events import CloudEvent
 from domain.events import EVENTS, BaseEvent, parse_event
-from domain.intake import NewRequest
+from domain.intake import VAGUE_ADVICE, NewRequest
 from domain.masking import mask_text
 from workflows.messages import MOST_EVENTS_AT_ONCE
 
@@ -61,6 +61,9 @@ _CHINESE: dict[str, str] = {
 """What pydantic says, by its error type."""
 
 _OUR_CHINESE: dict[str, str] = {
+    VAGUE_ADVICE: (
+        "描述过于笼统，请询问故障现象、发生时间与频率、有无报错代码、异响或异味，以及客户已尝试的处理"
+    ),
     "window_end must be after window_start": "预约结束时间必须晚于开始时间",
     "give actorrole and actorid, or neither": "actorrole 与 actorid 须同时填写或同时留空",
     "give urgency or request_type, or both": "请填写 urgency 或 request_type",
@@ -199,7 +202,9 @@ def details(error: ValidationError) -> list[Any]:
 def _message(detail: Any) -> Text:
     english = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] in _CHINESE:
-        return english, _CHINESE[detail["type"]].format(**detail.get("ctx", {}))
+        said = _CHINESE[detail["type"]].format(**detail.get("ctx", {}))
+        # pydantic joins the choices as one does in English.
+        return english, said.replace(", ", "、").replace(" or ", "或")
     return english, _OUR_CHINESE.get(english, english)
 
 

@@ -25,8 +25,7 @@ _EMPTY_TALK = re.compile(rf"(?:{_EMPTY}|\b(?:{_EMPTY_WORDS})\b|[\W_])++", re.IGN
 
 VAGUE_ADVICE = (
     "description is too vague. Ask what the product does or does not do, since when and how often, "
-    "any error code, sound or smell, and what the customer has tried "
-    "(描述过于笼统:请询问故障现象、发生时间与频率、有无报错代码、异响或异味,以及客户已尝试的处理)"
+    "any error code, sound or smell, and what the customer has tried"
 )
 
 

@@ -143,8 +143,12 @@ async def test_a_malformed_request_names_its_field_and_no_value(
 
 
 async def test_a_vague_description_is_answered_with_advice(caller: Caller) -> None:
-    answer = await caller.post("/v1/requests", body() | {"description": "空调坏了"})
-    assert "请询问故障现象" in answer.json()["errors"][0]["message"]
+    vague = body() | {"description": "空调坏了"}
+    for language, advice in (("en", "Ask what the product does"), ("zh-CN", "请询问故障现象")):
+        answer = await caller.post("/v1/requests", vague, {"Accept-Language": language})
+        said = answer.json()["errors"][0]["message"]
+        assert advice in said
+        assert ("描述" in said) is (language == "zh-CN")
 
 
 async def test_what_is_wrong_is_told_in_chinese(caller: Caller) -> None:
@@ -153,6 +157,13 @@ async def test_what_is_wrong_is_told_in_chinese(caller: Caller) -> None:
     answer = await caller.post("/v1/requests", given, {"Accept-Language": "zh-Hans-CN"})
     assert answer.json()["title"] == "校验未通过"
     assert answer.json()["errors"] == [{"field": "/channel", "message": "此项必填"}]
+
+
+async def test_what_a_field_may_hold_is_told_in_chinese_to_the_last_word(caller: Caller) -> None:
+    given = body() | {"urgency": "很急"}
+    answer = await caller.post("/v1/requests", given, {"Accept-Language": "zh-CN"})
+    (error,) = answer.json()["errors"]
+    assert error["message"] == "应为以下之一：'normal'、'urgent'或'critical'"
 
 
 async def test_chinese_words_emoji_and_rare_characters_are_taken(caller: Caller) -> None:
