@@ -237,6 +237,7 @@ class _Bench:
 
     def __init__(self, told: Told, policy: Json, hours: Sequence[Sequence[int]] | None) -> None:
         self.brief, self.rules = told.brief, Rules(policy)
+        self.is_own = policy is told.brief["policy"]
         self.received_at = _moment(told.brief["received_at"])
         windows = told.brief["calendar"]["windows"] if hours is None else hours
         self.working, self.round_the_clock = Hours(windows), Hours()
@@ -333,8 +334,10 @@ class _Bench:
 
     def _offer_no_answer(self, fact: Fact, at: datetime) -> None:
         for promise in self._live("accept"):
+            due = promise.breaks_at()
             promise.end(at, fact, answered=False)
-            promise.breached_at = promise.breached_at or at
+            if due is not None and due <= at:
+                promise.breached_at = promise.breached_at or at
 
     def _assigned(self, fact: Fact, at: datetime) -> None:
         if self.engineer is not None:
@@ -625,6 +628,8 @@ class _Bench:
         if what not in ("warned", "breached", "escalated"):
             return
         self._noticed(fact)
+        if not self.is_own:
+            return  # What was announced was due under another policy.
         if promise is None:
             self._doubt(rule, fact, what, fact.line.at, None)
             return
