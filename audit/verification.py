@@ -13,6 +13,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
 
+from temporalio.client import WorkflowHistory
+
 from audit.access import NoReads, read
 from audit.commands import Place
 from audit.facts import told_by
@@ -165,8 +167,8 @@ class Replayed(NamedTuple):
     """What came of one history.
 
     Attributes:
-        judged: every promise, judged from what happened alone; None: it does not replay, or it is
-            not a request's whole history.
+        judged: every promise, judged from what happened alone; None: it does not replay, it is not
+            a request's whole history, or no worker has taken it up yet.
         forms: the forms that the request gave rise to.
         numbers: their numbers, by key.
     """
@@ -186,7 +188,8 @@ async def check_replay(ring: KeyRing, story: Story) -> Replayed:
     """
     watcher = Watcher()
     findings = [finding async for finding in _replay(ring, story, watcher)]
-    if not story.is_whole or any(each.fault is Fault.replay_differs for each in findings):
+    seen = story.is_whole and story.runs[-1].run_id in watcher.until
+    if not seen or any(each.fault is Fault.replay_differs for each in findings):
         return Replayed(findings)
     told = await told_by(ring, story, watcher)
     try:
@@ -201,12 +204,19 @@ async def check_replay(ring: KeyRing, story: Story) -> Replayed:
 
 async def _replay(ring: KeyRing, story: Story, watcher: Watcher) -> AsyncIterator[Finding]:
     for run in story.runs:
+        if not _was_worked_on(run):
+            continue
         if (place := await replay_whole(ring, run, watcher)) is not None:
             yield Finding(Fault.replay_differs, story.number, str(place), place)
             continue
         for difference in await differences(run, watcher.deeds[run.run_id], ring):
             place = difference.place(run)
             yield Finding(Fault.rules_differ, story.number, str(place), place)
+
+
+def _was_worked_on(run: WorkflowHistory) -> bool:
+    """Whether a worker has taken it up yet; until then there is nothing to replay."""
+    return any(event.HasField("workflow_task_completed_event_attributes") for event in run.events)
 
 
 def _tells_of(name: str, number: str, kind: str) -> bool:

@@ -44,6 +44,9 @@ async def test_a_running_and_an_archived_request_are_verified(
     number = await caller.takes_in()
     running = (await auditor.get(f"/v1/audit/requests/{number}/verification")).json()
     assert (running["archived"], running["verdict"]) == (False, "sound")
+    (first, *_) = running["promises"]
+    assert (first["rule"], first["standing"]) == ("first_response", "running")
+    assert first["evidence"] == {"started": {"event": 1, "run": None}}
     await caller.brings(number, event("cancelled", "customer", reason="不修了"))
     settings = caller.settings
     archivist = Archivist(
@@ -62,6 +65,8 @@ async def test_a_running_and_an_archived_request_are_verified(
             break
         await asyncio.sleep(0.05)
     assert (shown["archived"], shown["verdict"], shown["findings"]) == (True, "sound", [])
+    standings = {each["rule"]: each["standing"] for each in shown["promises"]}
+    assert standings["first_response"] == "cancelled"
     history = (await auditor.get(f"{path}/history")).json()
     assert "不修了" not in str(history)
     (run,) = history["runs"]

@@ -79,6 +79,14 @@ async def test_an_event_waited_for_is_not_waited_for_long(
         assert (await caller.brings(left, event("noted", text="到")))["event_count"] == 2
 
 
+async def test_a_request_that_no_worker_took_up_is_verified(caller: Caller) -> None:
+    number = await caller.takes_in()
+    await caller.reports(number, event("responded"), Prefer="respond-async")
+    auditor = caller.acting_as(Role.auditor)
+    verified = (await auditor.get(f"/v1/audit/requests/{number}/verification")).json()
+    assert (verified["verdict"], verified["promises"]) == ("sound", [])
+
+
 async def test_an_event_for_nobody_is_answered_at_once(caller: Caller) -> None:
     started = time.monotonic()
     assert (await caller.reports("CR20200101-001", event("responded"))).status_code == 404
