@@ -336,6 +336,7 @@ class _Bench:
         for promise in self._live("accept"):
             due = promise.breaks_at()
             promise.end(at, fact, answered=False)
+            self._settle_who(promise)
             if due is not None and due <= at:
                 promise.breached_at = promise.breached_at or at
 

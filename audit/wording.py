@@ -46,7 +46,7 @@ FAULTS: dict[Fault, tuple[str, str]] = {
 
 CHANGES: dict[str, tuple[str, str]] = {
     "broken": ("would be broken", "会超时"),
-    "kept": ("would be kept", "会按时"),
+    "kept": ("would not be broken", "不会超时"),
     "promised": ("newly promised", "新增承诺"),
     "unpromised": ("no longer promised", "不再承诺"),
 }
@@ -86,7 +86,7 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "forms_not_compared": ("not compared with the records", "未与记录核对"),
     "verified_at": ("Verified at", "核验时间"),
-    "build": ("Verified with", "核验软件"),
+    "build": ("Software", "软件"),
     "contents": ("Contents", "目录"),
     "faults": ("Faults", "问题"),
     "where": ("Where", "位置"),
@@ -128,6 +128,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "events": ("Events", "事件"),
     "verification": ("Verification", "核验"),
     "sound": ("sound", "完好"),
+    "erased": ("erased", "已清除"),
     "faulty": ("{count} faults", "{count} 处问题"),
     "about": (
         "{outcome} · history events: {events} · runs: {runs}",
@@ -169,6 +170,9 @@ TEXT: dict[str, tuple[str, str]] = {
     "rules": ("By rule", "按规则"),
     "stations": ("By station", "按网点"),
     "engineers": ("By engineer", "按工程师"),
+    "rules_one": ("Rule", "规则"),
+    "stations_one": ("Station", "网点"),
+    "engineers_one": ("Engineer", "工程师"),
     "changed": ("Promises that would stand otherwise", "结论会不同的承诺"),
     "change": ("Change", "变化"),
     "was": ("Was", "原结论"),

@@ -11,14 +11,18 @@ from rich.console import Console
 from activities.messages import Language
 from audit.what_if import Change, WhatIf, judge_month, lines, render
 from audit.wording import ASSUMPTIONS
-from domain.policy import Policy
+from domain.policy import Policy, PolicyError
+from runtime.settings import STANDARD_POLICY
 from tests.audit.test_tampering import MONTH, Archive
+from tests.audit.test_verdicts import Page, says
 from tests.databases import RING_TEXT
 from tests.pure.builders import standard
 
 AT = datetime(2026, 12, 1, tzinfo=UTC)
 STRICT = ('goal = "15m"\npauses_on_hold', 'goal = "0.001s"\npauses_on_hold')
 """Every engineer is to accept within a millisecond."""
+
+__all__ = ["says"]
 
 
 @pytest.fixture
@@ -57,6 +61,8 @@ async def test_a_patient_rule_keeps_what_was_broken(archive: Archive) -> None:
     (unanswered,) = (each for each in of(found, "accept") if each.change is Change.kept)
     assert unanswered.was.standing == "breached"
     assert unanswered.would.standing == "cancelled"
+    # Whose offer it was is known, though nothing was announced.
+    assert found.sums()["engineers"][unanswered.engineer][Change.kept] == 1
 
 
 async def test_what_is_no_longer_promised_is_said_so(archive: Archive) -> None:
@@ -68,6 +74,24 @@ async def test_what_is_no_longer_promised_is_said_so(archive: Archive) -> None:
     )
     changes = {each.change for each in of(await judged(archive, nothing), "sign_off")}
     assert changes == {Change.unpromised}
+
+
+async def test_under_the_policy_in_force_nothing_changes(archive: Archive) -> None:
+    """One request lived by a policy 300 times as fast, the others by the standard itself."""
+    fast = archive.manifests[4].number
+    assert {each.number for each in (await judged(archive, standard())).changes} == {fast}
+    found = await judged(archive, standard().at_speed(300))
+    assert fast not in {each.number for each in found.changes}
+
+
+async def test_working_days_are_resolved_and_unknown_ones_are_an_error(archive: Archive) -> None:
+    content = standard().model_dump(mode="json")
+    content["rules"]["resolution"] |= {"goal": "5d", "when": [], "working_days": True}
+    found = await judged(archive, Policy.model_validate(content))
+    assert found.judged == len(archive.manifests)
+    content["working_time"]["horizon"] = "P1D"
+    with pytest.raises(PolicyError, match="horizon"):
+        await judged(archive, Policy.model_validate(content))
 
 
 async def test_what_cannot_be_opened_is_skipped_and_counted(archive: Archive) -> None:
@@ -84,5 +108,38 @@ async def test_every_form_of_it_names_the_assumption(archive: Archive) -> None:
     assert any(english in line and chinese in line for line in lines(found))
     for language, said in zip(get_args(Language), (chinese, english), strict=True):
         page = render(found, language)
-        assert f'lang="{language}"' in page
         assert said in page
+        made = Page(page)
+        assert (made.language, made.outside) == (language, [])
+
+
+def test_the_command(archive: Archive, tmp_path: Path, says: Any) -> None:
+    policy = ("--policy", str(STANDARD_POLICY))
+    code, told = says("what-if", "--month", MONTH, *policy, "--html", "what-if.html")
+    assert code == 0
+    assert ASSUMPTIONS[0][0] in told
+    assert (tmp_path / "what-if.html").exists()
+    code, told = says("what-if", "--month", MONTH, *policy, "--json")
+    assert code == 0
+    assert json.loads(told)["judged"] == len(archive.manifests)
+
+
+@pytest.mark.parametrize(
+    ("policy", "month", "code", "said"),
+    [
+        (None, MONTH, 1, "cannot read the policy file"),
+        ('name = "broken"\n[rules.accept]\ngoal = "soon"\n', MONTH, 1, "rules.accept.goal"),
+        (STANDARD_POLICY.read_text(encoding="utf-8"), "2019-01", 1, "no request of 2019-01"),
+        (STANDARD_POLICY.read_text(encoding="utf-8"), "November", 2, "is not a month"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_sentence(
+    tmp_path: Path, says: Any, policy: str | None, month: str, code: int, said: str
+) -> None:
+    other = tmp_path / "other.toml"
+    if policy is not None:
+        other.write_text(policy, encoding="utf-8")
+    ended, told = says("what-if", "--month", month, "--policy", str(other))
+    assert ended == code
+    assert said in told
+    assert told.strip().count("\n") == 0
