@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy import Engine
 
 from audit.forms import Comparison, compare
 from audit.manifests import Erasure, Head, Manifest
-from audit.parallel import Source, check_all, from_store
+from audit.parallel import Source, check_all, from_store, progress
 from audit.store import Missing, Store
 from audit.verdicts import Judged, by_rule, counts, outages
 from audit.verification import (
@@ -22,16 +21,11 @@ from audit.verification import (
     Replayed,
     check_month,
     check_one,
-    check_replay,
     how_many,
-    story,
 )
 from domain.values import rfc3339
 from records.sealing import KeyRing
 from runtime.version import version
-
-FEW = 10
-"""So many are sooner replayed here than other processes are started."""
 
 
 @dataclass
@@ -149,12 +143,6 @@ async def inspect(
             number = verdict.manifest.number
             verdict.findings += compare(records, number, replayed, result.forms)
 
-    count = 1 if number else how_many(store, month or "")
-    if count <= FEW:
-        for verdict in whole:
-            keep(verdict, await check_replay(read, story(store, read, verdict.manifest)))
-        result.head = _head(store, result)
-        return result
     replaying: dict[str, Verdict] = {}
 
     def files() -> Iterator[tuple[str, Source]]:
@@ -162,11 +150,12 @@ async def inspect(
             replaying[verdict.manifest.number] = verdict
             yield verdict.manifest.number, from_store(store.url, verdict.manifest)
 
-    with Progress(console=console, disable=console is None or not console.is_terminal) as progress:
-        bar = progress.add_task("Replaying 重放", total=count)
+    count = 1 if number else how_many(store, month or "")
+    with progress(console) as shown:
+        bar = shown.add_task("Replaying 重放", total=count)
         async for name, replayed in check_all(files(), ring):
             keep(replaying.pop(name), replayed)
-            progress.update(bar, completed=len(result.verdicts) - len(replaying))
+            shown.update(bar, completed=len(result.verdicts) - len(replaying))
     result.head = _head(store, result)
     return result
 

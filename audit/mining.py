@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Protocol, Self, TextIO
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from activities.messages import LANGUAGES
 from audit.event_log import Trace, trace
 from audit.facts import tell
 from audit.figures import Figures
 from audit.histories import NoHistory
 from audit.manifests import Erasure, Manifest
 from audit.ocel import OcelWriter
-from audit.parallel import Source, from_store, on_every_core
+from audit.parallel import Source, from_store, on_every_core, progress
 from audit.process_map import process_map, spoken
 from audit.semantics import CannotReplay
 from audit.store import Missing, Store
-from audit.verification import Finding, kept, months, story
+from audit.verification import Finding, how_many, kept, months
 from audit.xes import XesWriter
 from domain.vocabulary import Stage
 from records.sealing import KeyRing
@@ -35,11 +35,6 @@ class Format(StrEnum):
 
     xes = "xes"
     ocel = "ocel"
-
-
-LANGUAGES = ("en", "zh-CN")
-FEW = 10
-"""So many are sooner told here than other processes are started."""
 
 
 class Writer(Protocol):
@@ -110,18 +105,16 @@ async def mine(
     """
     mined = Mined()
     wanted = _wanted(store, mined, month, since, until)
-    first = list(islice(wanted, FEW + 1))
+    first = list(islice(wanted, 1))
     if not first and not mined.unreadable and not mined.erased:
         raise NothingThere(months(store))
-    told = (
-        _told_here(store, ring, first) if len(first) <= FEW else _told(store, ring, first, wanted)
-    )
+    sources = ((each.number, from_store(store.url, each)) for each in chain(first, wanted))
     name = month or _named(since, until)
-    count = _count(store, month) if month and not since and not until else None
-    with _Logs(out, name, formats) as logs, _bar(console) as progress:
-        bar = progress.add_task("Mining 挖掘", total=count)
-        async for number, each in told:
-            progress.advance(bar)
+    count = how_many(store, month) if month and not since and not until else None
+    with _Logs(out, name, formats) as logs, progress(console) as shown:
+        bar = shown.add_task("Mining 挖掘", total=count)
+        async for number, each in on_every_core(_trace, sources, ring):
+            shown.advance(bar)
             if isinstance(each, str):
                 mined.unreadable.append((number, each))
                 continue
@@ -197,37 +190,12 @@ def _closed_within(closed: datetime, since: datetime | None, until: datetime | N
     return (since is None or since <= closed) and (until is None or closed < until)
 
 
-def _count(store: Store, month: str) -> int:
-    return sum(name.endswith(".manifest.json") for name in store.names(month))
-
-
-async def _told(
-    store: Store, ring: str, first: Iterable[Manifest], wanted: Iterable[Manifest]
-) -> AsyncIterator[tuple[str, Trace | str]]:
-    """The trace of each request, or why there is none; a few at a time, on every core."""
-    sources = ((each.number, from_store(store.url, each)) for each in chain(first, wanted))
-    async for told in on_every_core(_trace, sources, ring):
-        yield told
-
-
-async def _told_here(
-    store: Store, ring: str, wanted: Iterable[Manifest]
-) -> AsyncIterator[tuple[str, Trace | str]]:
-    """The same, one after another in this process."""
-    read = KeyRing.read(ring)
-    for manifest in wanted:
-        try:
-            yield manifest.number, trace(await tell(read, story(store, read, manifest)))
-        except _NOT_TOLD as error:
-            yield manifest.number, _why(error)
-
-
 _NOT_TOLD = (Missing, NoHistory, CannotReplay)
 
 
 def _trace(source: Source, ring: KeyRing) -> Trace | str:
     try:
-        return trace(asyncio.run(tell(ring, source())))
+        return trace(asyncio.run(tell(ring, source(ring))))
     except _NOT_TOLD as error:
         return _why(error)
 
@@ -240,10 +208,6 @@ def _named(since: datetime | None, until: datetime | None) -> str:
     """A file's name for a span of days."""
     days = [f"{moment:%Y-%m-%d}" for moment in (since, until) if moment is not None]
     return "_".join(days) if len(days) == 2 else f"{'since' if since else 'until'}-{days[0]}"
-
-
-def _bar(console: Console | None) -> Progress:
-    return Progress(console=console, disable=console is None or not console.is_terminal)
 
 
 # --- what the logs say ----------------------------------------------------------------------------
@@ -260,7 +224,7 @@ def _write_figures(mined: Mined, out: Path, name: str) -> Iterator[Path]:
     yield summary
     if not mined.figures.requests:
         return
-    for language in LANGUAGES:
+    for language in sorted(LANGUAGES):
         drawn = out / f"{name}.map.{language}.svg"
         drawn.write_text(process_map(mined.figures, language), encoding="utf-8")
         yield drawn

@@ -1,4 +1,4 @@
-"""Histories checked on every core, a few in memory at a time."""
+"""Work on many histories: on every core, a few in memory at a time."""
 
 import asyncio
 import logging
@@ -10,6 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+from rich.console import Console
+from rich.progress import Progress
 from temporalio.runtime import Runtime, TelemetryConfig
 
 from audit.histories import Story
@@ -20,8 +22,11 @@ from records.sealing import KeyRing
 
 T = TypeVar("T")
 
-Source = Callable[[], Story]
-"""Gives a history; called in another process, so that it crosses over only once."""
+Source = Callable[[KeyRing], Story]
+"""Gives a history; called where the work is done, so that it crosses over only once."""
+
+FEW = 10
+"""So many are sooner worked on here than other processes are started."""
 
 AHEAD = 2
 """How many histories wait for each core."""
@@ -34,9 +39,17 @@ def from_store(url: str, manifest: Manifest) -> Source:
     return partial(_read, url, manifest)
 
 
+def _read(url: str, manifest: Manifest, ring: KeyRing) -> Story:
+    return story(Store(url), ring, manifest)
+
+
 def in_hand(told: Story) -> Source:
     """A history already fetched."""
-    return partial(Story.read, told.written())
+    return partial(_unpack, told.written())
+
+
+def _unpack(written: bytes, ring: KeyRing) -> Story:
+    return Story.read(written)
 
 
 async def check_all(
@@ -48,7 +61,7 @@ async def check_all(
 
     Args:
         ring: the key ring in writing.
-        processes: how many; default: one per core.
+        processes: as in `on_every_core`.
     """
     async for each in on_every_core(_check, sources, ring, processes):
         yield each
@@ -63,8 +76,16 @@ async def on_every_core(
     """What the work makes of each history, under its name, in whatever order they are ready.
 
     Args:
-        work: a function of a module; it is called in another process.
+        work: a function of a module; it is called in another process, unless there are only a few.
+        processes: how many, however few there are; default: one per core.
     """
+    if processes is None:
+        first, sources = await _peeked(sources)
+        if len(first) <= FEW:
+            read = KeyRing.read(ring)
+            for name, source in first:
+                yield name, await asyncio.to_thread(work, source, read)
+            return
     count = processes or os.cpu_count() or 1
     # Not forked: the SDK's core has threads of its own, which a fork would leave behind.
     context = multiprocessing.get_context("spawn")
@@ -86,6 +107,24 @@ async def _some(under_way: dict[asyncio.Future[T], str]) -> list[tuple[str, T]]:
     return [(under_way.pop(future), future.result()) for future in done]
 
 
+async def _peeked(
+    sources: AsyncIterator[tuple[str, Source]] | Iterable[tuple[str, Source]],
+) -> tuple[list[tuple[str, Source]], AsyncIterator[tuple[str, Source]]]:
+    """One more than a few of them, and all of them."""
+    each = _each(sources)
+    first: list[tuple[str, Source]] = []
+    while len(first) <= FEW and (item := await anext(each, None)) is not None:
+        first.append(item)
+
+    async def whole() -> AsyncIterator[tuple[str, Source]]:
+        for item in first:
+            yield item
+        async for item in each:
+            yield item
+
+    return first, whole()
+
+
 async def _each(
     sources: AsyncIterator[tuple[str, Source]] | Iterable[tuple[str, Source]],
 ) -> AsyncIterator[tuple[str, Source]]:
@@ -97,8 +136,9 @@ async def _each(
             yield each
 
 
-def _read(url: str, manifest: Manifest) -> Story:
-    return story(Store(url), _ring, manifest)
+def progress(console: Console | None) -> Progress:
+    """Progress bars, if the console is a terminal."""
+    return Progress(console=console, disable=console is None or not console.is_terminal)
 
 
 def hush() -> None:
@@ -122,4 +162,4 @@ def _do(work: Callable[[Source, KeyRing], T], source: Source) -> T:
 
 
 def _check(source: Source, ring: KeyRing) -> Replayed:
-    return asyncio.run(check_replay(ring, source()))
+    return asyncio.run(check_replay(ring, source(ring)))

@@ -9,12 +9,11 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.progress import Progress
 from temporalio.client import Client, WorkflowHistory
 from temporalio.common import WorkerDeploymentVersion
 
 from audit.histories import Story
-from audit.parallel import Source, check_all, in_hand
+from audit.parallel import Source, check_all, in_hand, progress
 from audit.semantics import STEP_INPUT
 from audit.verification import Finding
 from workflows.messages import WORKFLOW
@@ -103,13 +102,13 @@ async def rehearse(
         temporalio.service.RPCError: the server did not answer.
     """
     result = Rehearsal()
-    with Progress(console=console, disable=console is None or not console.is_terminal) as progress:
-        bar = progress.add_task("Replaying 重放", total=len(runs))
+    with progress(console) as shown:
+        bar = shown.add_task("Replaying 重放", total=len(runs))
         async for name, replayed in check_all(_fetched(client, runs), ring, processes):
             result.replayed += 1
             if replayed.findings:
                 result.differing.append((Run(*name.split()), replayed.findings))
-            progress.advance(bar)
+            shown.advance(bar)
     return result
 
 

@@ -15,23 +15,21 @@ from itertools import zip_longest
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from activities.messages import Language
 from activities.working_days import calendar_for
 from audit.facts import tell
 from audit.histories import Story
-from audit.inspection import FEW
 from audit.manifests import Erasure, Manifest
-from audit.parallel import Source, from_store, on_every_core
+from audit.parallel import Source, from_store, on_every_core, progress
 from audit.promises import judge
 from audit.report import page, words
 from audit.semantics import CannotReplay
 from audit.store import Store
 from audit.tables import DASH
 from audit.verdicts import Judged, judged, span
-from audit.verification import Finding, check_month, story
+from audit.verification import Finding, check_month
 from audit.wording import ASSUMPTIONS, CHANGES
 from domain.clocks import BROKEN, Ticking
 from domain.policy import Policy, PolicyError
@@ -152,9 +150,9 @@ async def judge_month(
     Raises:
         PolicyError: the policy's working days are not known.
     """
-    read, result = KeyRing.read(ring), WhatIf(month, policy, at)
+    result = WhatIf(month, policy, at)
     manifests: dict[str, Manifest] = {}
-    for each in check_month(store, read, month, []):
+    for each in check_month(store, KeyRing.read(ring), month, []):
         if isinstance(each, Manifest):
             manifests[each.number] = each
         elif isinstance(each, Finding) and each.where in manifests:
@@ -164,16 +162,12 @@ async def judge_month(
             del manifests[each.number]
             result.skipped.append(each.number)
     done: dict[str, _Both | _Bad | None] = {}
-    if len(manifests) <= FEW:
-        for number, manifest in manifests.items():
-            done[number] = await _judged_twice(read, story(store, read, manifest), policy)
-    else:
-        files = [(number, from_store(store.url, m)) for number, m in manifests.items()]
-        with Progress(console=console, disable=not console.is_terminal) as progress:
-            bar = progress.add_task("Judging 判定", total=len(files))
-            async for number, both in on_every_core(partial(_apart, policy), files, ring):
-                done[number] = both
-                progress.advance(bar)
+    files = [(number, from_store(store.url, m)) for number, m in manifests.items()]
+    with progress(console) as shown:
+        bar = shown.add_task("Judging 判定", total=len(files))
+        async for number, both in on_every_core(partial(_apart, policy), files, ring):
+            done[number] = both
+            shown.advance(bar)
     for number in manifests:
         result_of = done[number]
         if isinstance(result_of, _Bad):
@@ -189,7 +183,7 @@ async def judge_month(
 
 
 def _apart(policy: Policy, source: Source, ring: KeyRing) -> _Both | _Bad | None:
-    return asyncio.run(_judged_twice(ring, source(), policy))
+    return asyncio.run(_judged_twice(ring, source(ring), policy))
 
 
 async def _judged_twice(ring: KeyRing, story: Story, policy: Policy) -> _Both | _Bad | None:

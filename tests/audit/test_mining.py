@@ -14,7 +14,7 @@ import r4pm
 from r4pm import bindings
 
 import cli
-from audit import mining
+from audit import mining, parallel
 from audit.event_log import EVENT_ATTRIBUTES, OBJECT_ATTRIBUTES, Trace, trace
 from audit.facts import tell
 from audit.figures import BEGIN, END
@@ -324,7 +324,7 @@ async def test_many_histories_are_told_on_every_core(
     whole: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = await mined_into(whole, tmp_path / "here")
-    monkeypatch.setattr(mining, "FEW", 3)
+    monkeypatch.setattr(parallel, "FEW", 3)
     there = await mined_into(whole, tmp_path / "there")
     assert there.figures.as_json() == here.figures.as_json()
     assert there.unreadable == []
