@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -289,7 +288,9 @@ app.add_typer(audit, name="audit")
 
 
 def _month(text: str) -> str:
-    if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text) is None:
+    from audit.manifests import MONTH
+
+    if MONTH.fullmatch(text) is None:
         raise typer.BadParameter(f"{text!r} is not a month; write 2026-11")
     return text
 
@@ -523,7 +524,7 @@ def audit_replay(
     processes: Annotated[
         int | None, typer.Option(min=1, help="How many at once; default: one per core.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Replay what the server really holds on this build: the gate before a deployment."""
     from rich.console import Console
@@ -565,7 +566,7 @@ def audit_replay(
 
 @audit.command("mine")
 def audit_mine(
-    month: Annotated[str | None, typer.Option(help="All archived in it: 2026-11.")] = None,
+    month: Month = None,
     since: Annotated[
         Any, typer.Option(parser=_moment, metavar="TIME", help="Only those closed since then.")
     ] = None,
@@ -582,14 +583,11 @@ def audit_mine(
     from rich.console import Console
 
     from audit import mining, parallel
-    from audit.manifests import MONTH
     from audit.store import Store
     from runtime.keys import written_ring
 
     if month is None and since is None and until is None:
         raise typer.BadParameter("give --month, or --since and --until")
-    if month is not None and not MONTH.fullmatch(month):
-        raise typer.BadParameter(f"{month!r} is not a month; write 2026-11")
     try:
         formats = [mining.Format(word) for word in format or mining.Format]
     except ValueError as error:
@@ -615,7 +613,7 @@ def audit_mine(
         raise Trouble("The archive holds nothing of that time", str(nothing)) from None
     except OSError as error:
         raise Trouble(f"Nothing can be written to {out} ({error.strerror})") from None
-    console = Console()
+    console = _console()
     for table in mining.tables(mined.figures):
         console.print(table)
     for line in mining.lines(mined):
