@@ -34,9 +34,6 @@ class Constraint:
     owed_by: str
     about: str
 
-    def __str__(self) -> str:
-        return self.stated(self.rule)
-
     def stated(self, goal: str) -> str:
         """As a formula, with the time that is allowed."""
         return f"response({'|'.join(self.calls)}, {'|'.join(self.answers)}, ≤ {goal})"

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from audit.event_log import UNKNOWN, Happening, Trace
-from audit.words import EVENT_NAMES, english
+from audit.event_names import EVENT_NAMES, english
 from domain.events import ASIDE, EVENTS
 from domain.rules import PROMISES, Rule
 from domain.vocabulary import ComplaintClass, Stage

@@ -14,7 +14,7 @@ from audit.forms import Comparison, compare
 from audit.manifests import Erasure, Head, Manifest
 from audit.parallel import Source, check_all, from_store, progress
 from audit.store import Missing, Store
-from audit.verdicts import Judged, by_rule, counts, outages
+from audit.verdicts import DASH, Judged, by_rule, counts, outages
 from audit.verification import (
     Checked,
     Finding,
@@ -46,6 +46,13 @@ class Verdict:
     def word(self) -> str:
         """The verdict in a word."""
         return "faulty" if self.findings else "erased" if self.erased else "sound"
+
+    @property
+    def counted(self) -> list[str]:
+        """How many promises were kept, late and breached; dashes: none could be judged."""
+        if self.judged is None:
+            return [DASH] * 3
+        return [str(count) for count in counts(self.judged.promises).values()]
 
 
 @dataclass
@@ -211,20 +218,14 @@ def table(result: Inspection) -> Table:
             kept.number,
             f"{kept.closed_at:%Y-%m-%d %H:%M}Z",
             str(kept.events),
-            kept.outcome or "—",
-            *_counted(verdict),
+            kept.outcome or DASH,
+            *verdict.counted,
             "\n".join(_told(finding) for finding in verdict.findings) or _SHOWN[verdict.word],
         )
     return shown
 
 
 _SHOWN = {"sound": "sound 完好", "erased": "erased 已清除"}
-
-
-def _counted(verdict: Verdict) -> list[str]:
-    if verdict.judged is None:
-        return ["—", "—", "—"]
-    return [str(count) for count in counts(verdict.judged.promises).values()]
 
 
 def lines(result: Inspection) -> Iterator[str]:

@@ -13,8 +13,8 @@ from html import escape
 from itertools import pairwise
 from typing import NamedTuple
 
+from audit.event_names import EVENT_NAMES, english
 from audit.figures import Figures
-from audit.words import EVENT_NAMES, english
 
 SELDOM = 0.03
 """An arrow that fewer requests than this share went is left out, unless a step hangs on it."""

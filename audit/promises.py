@@ -202,7 +202,6 @@ class Judgement:
         outages: when something was due and the platform noticed nothing.
     """
 
-    number: str
     promises: list[Promise]
     doubts: list[Doubt]
     outages: list[tuple[datetime, datetime]]
@@ -226,7 +225,7 @@ def judge(
     for promise in bench.promises:
         _share_out_the_lateness(promise, outages, told.until)
     doubts = [] if policy else [*bench.doubts, *_compared(bench.promises, told)]
-    return Judgement(told.number, bench.promises, doubts, outages)
+    return Judgement(bench.promises, doubts, outages)
 
 
 # --- the facts, one after another -----------------------------------------------------------------

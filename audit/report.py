@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,8 +12,8 @@ from markupsafe import Markup
 
 from activities.messages import Language
 from audit.inspection import Inspection, Verdict
-from audit.tables import DASH, owed_by, place, share
-from audit.verdicts import NOTABLE, by_rule, counts, outages, span
+from audit.tables import owed_by, place, share
+from audit.verdicts import DASH, NOTABLE, by_rule, late, outages
 from audit.verification import Fault
 from audit.wording import FAULTS, LISTS, STANDINGS, TEXT
 from domain.clocks import BROKEN, Ticking
@@ -86,10 +87,9 @@ def _filters(language: Language) -> dict[str, Callable[..., object]]:
         return PROMISES[which].zh if zh else which.replace("_", " ").capitalize()
 
     return {
-        "counts": _counts,
         "fault": lambda fault: FAULTS[Fault(fault)][zh],
         "is_fine": _is_fine,
-        "late": lambda seconds: span(seconds, zh=zh) if seconds >= 0.05 else DASH,
+        "late": partial(late, zh=zh),
         "local": _local,
         "outcome": lambda outcome: term(Outcome(outcome)) if outcome else DASH,
         "owed": owed_by,
@@ -100,10 +100,6 @@ def _filters(language: Language) -> dict[str, Callable[..., object]]:
         "standing": lambda standing: STANDINGS[Ticking(standing)][zh],
         "utc": _utc,
     }
-
-
-def _counts(verdict: Verdict) -> list[int | str]:
-    return [*counts(verdict.judged.promises).values()] if verdict.judged else [DASH] * 3
 
 
 def _is_fine(verdict: Verdict) -> bool:

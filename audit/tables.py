@@ -7,12 +7,10 @@ from zoneinfo import ZoneInfo
 from rich.table import Table
 
 from audit.inspection import Inspection
-from audit.verdicts import Judged, RuleSum, by_rule, outages, span
+from audit.verdicts import DASH, Judged, RuleSum, by_rule, late, outages, span
 from audit.wording import STANDINGS
 from domain.clocks import BROKEN
 from domain.shown import ShownEvidence, ShownVerdict
-
-DASH = "—"
 
 
 def promises(judged: Judged) -> Table:
@@ -85,11 +83,6 @@ def lines(result: Inspection) -> Iterator[str]:
         return
     erased = f", {compared.erased} erased 已清除" if compared.erased else ""
     yield f"Forms compared with the records: {compared.compared}{erased}. 已与记录核对表单。"
-
-
-def late(seconds: float) -> str:
-    """A lateness; a dash for none that anybody would notice."""
-    return span(seconds) if seconds >= 0.05 else DASH
 
 
 def share(part: float | None) -> str:

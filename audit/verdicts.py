@@ -17,6 +17,7 @@ from domain.shown import ShownEvidence, ShownOutage, ShownVerdict
 from domain.values import Value
 from domain.vocabulary import Role
 
+DASH = "—"
 _UNITS = ((86400, "d", "天"), (3600, "h", "小时"), (60, "min", "分"), (1, "s", "秒"))
 _THREE_DAYS = 3 * 86400
 
@@ -99,6 +100,11 @@ def span(seconds: float, *, zh: bool = False) -> str:
         if amount:
             parts.append(f"{amount} {chinese if zh else english}")
     return " ".join(parts) or f"0 {'秒' if zh else 's'}"
+
+
+def late(seconds: float, *, zh: bool = False) -> str:
+    """A lateness; a dash for none that anybody would notice."""
+    return span(seconds, zh=zh) if seconds >= 0.05 else DASH
 
 
 # --- by rule --------------------------------------------------------------------------------------

@@ -27,8 +27,7 @@ from audit.promises import judge
 from audit.report import page, words
 from audit.semantics import CannotReplay
 from audit.store import Store
-from audit.tables import DASH
-from audit.verdicts import Judged, judged, span
+from audit.verdicts import DASH, Judged, judged, span
 from audit.verification import Finding, check_month
 from audit.wording import ASSUMPTIONS, CHANGES
 from domain.clocks import BROKEN, Ticking

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
-from audit.words import both
+from audit.event_names import both
 from domain.events import EVENTS
 from domain.policy import Override, Policy, RulePolicy, read_policy
 from domain.rules import PROMISES, Rule

@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import pytest
 
 from audit.event_log import trace
+from audit.event_names import EVENT_NAMES, english
 from audit.facts import Fact, Place, Told
 from audit.figures import STEPS, Figures, Spans
 from audit.process_map import NODE, process_map, spoken
-from audit.words import EVENT_NAMES, english
 from domain.vocabulary import Stage
 from runtime.scenarios import SCENARIOS
 from tests.pure.builders import Story, given

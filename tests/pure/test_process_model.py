@@ -15,8 +15,8 @@ from hypothesis import given as drawn
 from hypothesis import settings
 
 from audit.conformance import steps as told_steps
+from audit.event_names import EVENT_NAMES
 from audit.model import FILE, Model, Step, read, standard
-from audit.words import EVENT_NAMES
 from domain.admission import ADMISSIONS
 from domain.effects import Effect, Entry
 from domain.events import EVENTS
