@@ -158,10 +158,12 @@ class Figures:
                 }
                 for problem in self.problems
             ],
-            "outside_the_model": [
-                {"request": number, "where": where} for number, where in self.unfitting
-            ],
+            "outside_the_model": self.outside(),
         }
+
+    def outside(self) -> list[dict[str, str]]:
+        """The requests that left the process model and where, for machines."""
+        return [{"request": number, "where": where} for number, where in self.unfitting]
 
 
 def _lengths(spans: Spans) -> dict[str, float | int | None]:
@@ -196,10 +198,10 @@ def _troubles(trace: Trace) -> Iterator[tuple[str, str]]:
     for each in trace.happenings:
         rule, _, what = each.activity.rpartition(".")
         if what == "breached":
-            yield f"Promise broken: {rule}", f"超时:{PROMISES[Rule(rule)].zh}"
+            yield f"Promise broken: {rule}", f"超时：{PROMISES[Rule(rule)].zh}"
         elif each.activity in _ALSO_WRONG:
             yield english(each.activity), _WRONG_ZH[each.activity]
     for thing in trace.things:
         if thing.type == "complaint":
             about = ComplaintClass(str(thing.attributes["class"]))
-            yield f"Complaint: {english(about)}", f"投诉:{about.zh}"
+            yield f"Complaint: {english(about)}", f"投诉：{about.zh}"

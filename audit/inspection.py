@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
+from audit.figures import Figures
 from audit.forms import Comparison, compare
 from audit.manifests import Erasure, Head, Manifest
 from audit.parallel import Source, check_all, from_store, progress
@@ -67,6 +68,7 @@ class Inspection:
         stray: what is wrong with the archive itself rather than with one request.
         gone: a request that was erased before it was archived.
         forms: how the forms in the records were compared; None: they were not.
+        figures: how the requests went, of those that could be judged.
     """
 
     asked: str
@@ -77,6 +79,7 @@ class Inspection:
     stray: list[Finding] = field(default_factory=list)
     gone: Erasure | None = None
     forms: Comparison | None = None
+    figures: Figures = field(default_factory=Figures)
 
     @property
     def findings(self) -> list[Finding]:
@@ -105,6 +108,7 @@ class Inspection:
             "rules": [each.plain() for each in by_rule(self.judged)],
             "outages": [each.plain() for each in outages(self.judged)],
             "forms": self.forms and self.forms.plain(),
+            "outside_the_model": self.figures.outside(),
             "findings": [plain(finding) for finding in self.stray],
             "sound": not self.findings,
             "head": self.head and self.head.model_dump(mode="json"),
@@ -146,6 +150,8 @@ async def inspect(
     def keep(verdict: Verdict, replayed: Replayed) -> None:
         verdict.findings += replayed.findings
         verdict.judged = replayed.judged
+        if replayed.trace is not None:
+            result.figures.add(replayed.trace)
         if records is not None and result.forms is not None and replayed.judged is not None:
             number = verdict.manifest.number
             verdict.findings += compare(records, number, replayed, result.forms)

@@ -24,6 +24,7 @@ from audit.parallel import Source, from_store, on_every_core, progress
 from audit.process_map import process_map, spoken
 from audit.semantics import CannotReplay
 from audit.store import Missing, Store
+from audit.tables import outside
 from audit.verification import Finding, how_many, kept, months
 from audit.xes import XesWriter
 from domain.vocabulary import Stage
@@ -254,8 +255,7 @@ def lines(mined: Mined) -> Iterator[str]:
     """What was skipped and what did not fit, and the whole in one line."""
     for number, why in mined.unreadable:
         yield f"{number}: skipped 已跳过: {why}"
-    for number, where in mined.figures.unfitting:
-        yield f"{number}: outside the process model 偏离流程模型: {where}"
+    yield from outside(mined.figures)
     for path in mined.files:
         yield str(path)
     counts = (mined.figures.requests, mined.figures.happenings)

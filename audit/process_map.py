@@ -32,22 +32,26 @@ _WORDS = {
     },
     "zh-CN": {
         "title": "服务请求的实际流程",
-        "subtitle": "{requests} 个服务请求 · 箭头:次数与间隔时间中位数",
+        "subtitle": "{requests} 个服务请求 · 箭头：次数与间隔时间中位数",
         "left_out": "{all} 步中有 {count} 步因路径过少未画出",
         "lang": "zh-CN",
     },
 }
 _UNITS = {"en": ("s", "min", "h", "d"), "zh-CN": ("秒", "分钟", "小时", "天")}
 
+# In a page, a style holds for everything on it.
 _STYLE = """\
-text{font-family:"Helvetica Neue",Helvetica,Arial,"PingFang SC","Microsoft YaHei",\
+.process-map text{font-family:"Helvetica Neue",Helvetica,Arial,"PingFang SC","Microsoft YaHei",\
 "Noto Sans CJK SC","Noto Sans SC",sans-serif;fill:#22313a}
-.head{font-size:18px;font-weight:600}.note{font-size:12px;fill:#5d6b72}
-.name{font-size:13px;font-weight:600;text-anchor:middle}.other{font-size:11px;text-anchor:middle;\
-fill:#3f4e56}
-.step{stroke:#22616b;stroke-width:1.4}
-.way{fill:none;stroke:#22616b}.back{fill:none;stroke:#a8452a;stroke-dasharray:6 4}
-.count{font-size:11px;text-anchor:middle}.slow{font-weight:700;fill:#8a4b08}"""
+.process-map .head{font-size:18px;font-weight:600}
+.process-map .note{font-size:12px;fill:#5d6b72}
+.process-map .name{font-size:13px;font-weight:600;text-anchor:middle}
+.process-map .other{font-size:11px;text-anchor:middle;fill:#3f4e56}
+.process-map .step{stroke:#22616b;stroke-width:1.4}
+.process-map .way{fill:none;stroke:#22616b}
+.process-map .back{fill:none;stroke:#a8452a;stroke-dasharray:6 4}
+.process-map .count{font-size:11px;text-anchor:middle}
+.process-map .slow{font-weight:700;fill:#8a4b08}"""
 
 
 class Point(NamedTuple):
@@ -291,7 +295,8 @@ def _drawn(
     most = max((arrow.count for arrow in arrows), default=1)
     slow = sorted((arrow for arrow in arrows if arrow.wait), key=_wait, reverse=True)[:3]
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="process-map" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" role="img" lang="{words["lang"]}">',
         f"<title>{escape(title)}</title><desc>{escape(subtitle)}</desc>",
         f"<style>{_STYLE}</style>",

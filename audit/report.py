@@ -11,7 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from activities.messages import Language
+from audit.figures import Figures
 from audit.inspection import Inspection, Verdict
+from audit.process_map import process_map
 from audit.tables import owed_by, place, share
 from audit.verdicts import DASH, NOTABLE, by_rule, late, outages
 from audit.verification import Fault
@@ -26,13 +28,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 COLOURS = {Ticking.kept: "good", Ticking.late: "warn", Ticking.breached: "bad"}
 
 
-def render(result: Inspection, language: Language, process_map: str | None = None) -> str:
-    """The report on what was inspected.
-
-    Args:
-        process_map: an SVG of the process as it really ran, shown as it is.
-    """
+def render(result: Inspection, language: Language) -> str:
+    """The report on what was inspected."""
     say = words(language)
+    figures = result.figures
     return page(
         "verification.html.j2",
         language,
@@ -43,8 +42,13 @@ def render(result: Inspection, language: Language, process_map: str | None = Non
         rules=by_rule(result.judged),
         outages=outages(result.judged),
         notable=NOTABLE.total_seconds(),
-        process_map=Markup(process_map) if process_map else None,  # noqa: S704 # Our own drawing.
+        figures=figures,
+        process_map=_process(figures, language) if figures.requests > 1 else None,
     )
+
+
+def _process(figures: Figures, language: Language) -> Markup:
+    return Markup(process_map(figures, language))  # noqa: S704 # The drawing escapes its texts.
 
 
 def page(template: str, language: Language, **shown: Any) -> str:

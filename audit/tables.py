@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from rich.table import Table
 
+from audit.figures import Figures
 from audit.inspection import Inspection
 from audit.verdicts import DASH, Judged, RuleSum, by_rule, late, outages, span
 from audit.wording import STANDINGS
@@ -71,18 +72,25 @@ def rules(all_of_them: Iterable[Judged]) -> Table:
 
 
 def lines(result: Inspection) -> Iterator[str]:
-    """When the platform was down, and whether the forms were compared."""
+    """When the platform was down, what left the process model, and how the forms compared."""
     for outage in outages(result.judged):
         began, down = f"{outage.began_at:%Y-%m-%d %H:%M:%S}Z", outage.seconds
         felt = len(outage.numbers)
         yield f"The platform noticed nothing for {span(down)} from {began}: {felt} requests."
         yield f"平台自 {began} 起 {span(down, zh=True)} 没有响应，涉及 {felt} 个服务请求。"
+    yield from outside(result.figures)
     compared = result.forms
     if compared is None:
         yield "The forms were not compared with the records. 未与记录核对表单。"
         return
     erased = f", {compared.erased} erased 已清除" if compared.erased else ""
     yield f"Forms compared with the records: {compared.compared}{erased}. 已与记录核对表单。"
+
+
+def outside(figures: Figures) -> Iterator[str]:
+    """Which requests left the process model, and where."""
+    for number, where in figures.unfitting:
+        yield f"{number}: outside the process model 偏离流程模型: {where}"
 
 
 def share(part: float | None) -> str:

@@ -17,6 +17,7 @@ from temporalio.client import WorkflowHistory
 
 from audit.access import NoReads, read
 from audit.commands import Place
+from audit.event_log import Trace, trace
 from audit.facts import told_by
 from audit.histories import NoHistory, Story
 from audit.keys import key_file, key_of
@@ -169,12 +170,14 @@ class Replayed(NamedTuple):
     Attributes:
         judged: every promise, judged from what happened alone; None: it does not replay, it is not
             a request's whole history, or no worker has taken it up yet.
+        trace: the request as an event log has it; None: likewise.
         forms: the forms that the request gave rise to.
         numbers: their numbers, by key.
     """
 
     findings: list[Finding]
     judged: Judged | None = None
+    trace: Trace | None = None
     forms: list[Form] = []
     numbers: dict[str, str] = {}
 
@@ -199,7 +202,8 @@ async def check_replay(ring: KeyRing, story: Story) -> Replayed:
         return Replayed([*findings, Finding(Fault.promise_differs, story.number, about)])
     findings += (Finding(Fault.promise_differs, story.number, str(each)) for each in found.doubts)
     request = told.request
-    return Replayed(findings, judged(story, told, found), forms(request), dict(request.numbers))
+    verdict = judged(story, told, found)
+    return Replayed(findings, verdict, trace(told), forms(request), dict(request.numbers))
 
 
 async def _replay(ring: KeyRing, story: Story, watcher: Watcher) -> AsyncIterator[Finding]:

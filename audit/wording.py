@@ -119,6 +119,14 @@ TEXT: dict[str, tuple[str, str]] = {
     "until": ("Until", "至"),
     "length": ("Length", "时长"),
     "process_map": ("The process as it really ran", "流程的实际走法"),
+    "process_fits": (
+        "All {count} requests went ways that the process model allows.",
+        "{count} 个服务请求的走法都符合流程模型。",
+    ),
+    "process_left": (
+        "{count} of {all} requests left the process model:",
+        "{all} 个服务请求中有 {count} 个偏离了流程模型：",
+    ),
     "only": (
         "Only requests with a fault or a promise not kept",
         "只看有问题或有承诺未按时兑现的请求",

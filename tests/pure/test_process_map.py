@@ -95,7 +95,7 @@ def test_the_three_commonest_problems_come_first() -> None:
     later = given().passes("12m").did("responded").offered().did("cancelled")
     fine = given().walked("surveyed")
     assert [(p.name, p.zh, p.requests) for p in counted(late, later, fine).problems] == [
-        ("Promise broken: first_response", "超时:响应需求", 2),
+        ("Promise broken: first_response", "超时：响应需求", 2),
         ("Cancelled", "取消", 1),
         ("Declined", "拒单", 1),
     ]
