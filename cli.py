@@ -525,6 +525,7 @@ def audit_replay(
         int | None, typer.Option(min=1, help="How many at once; default: one per core.")
     ] = None,
     as_json: AsJson = False,
+    offline: Offline = False,
 ) -> None:
     """Replay what the server really holds on this build: the gate before a deployment."""
     from rich.console import Console
@@ -543,6 +544,8 @@ def audit_replay(
         if settings.deployment is None:
             raise typer.BadParameter("--build needs AFTERSALES_DEPLOYMENT")
         version = WorkerDeploymentVersion(settings.deployment, build)
+    about = f"{sample} runs since {since.isoformat() if since else 'ever'}"
+    _write_down(settings, "audit replay", offline=offline, about=about)
     parallel.hush()
 
     async def rehearse() -> rehearsal.Rehearsal:

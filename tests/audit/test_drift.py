@@ -113,7 +113,7 @@ class Closed:
 
     async def replays(self, drift: str = "", *more: str) -> tuple[int, str, str]:
         since = ["--since", self.since.isoformat(), "--processes", "1"]
-        return await self.runs(str(CLI), "audit", "replay", *since, *more, drift=drift)
+        return await self.runs(str(CLI), "audit", "replay", "--offline", *since, *more, drift=drift)
 
     async def replays_in_the_sdk(self, drift: str) -> tuple[int, str, str]:
         exported = str(self.folder / "exported.json")

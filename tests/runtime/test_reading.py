@@ -32,9 +32,19 @@ def test_the_user_of_the_system_is_written_down(
     assert (one.role, one.who) == ("operator", pwd.getpwuid(os.getuid()).pw_name)
 
 
+def test_a_rehearsal_is_written_down_before_the_server_is_asked(
+    records: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AFTERSALES_TEMPORAL_ADDRESS", "127.0.0.1:1")
+    run("audit", "replay", "--sample", "20", "--since", "2026-11-01T00:00+00:00")
+    run("audit", "replay", "--offline")
+    (row,) = reads(records).items
+    assert (row.what, row.about) == ("audit replay", "20 runs since 2026-11-01T00:00:00+00:00")
+
+
 def test_without_a_log_nothing_is_read(tmp_path: Path, run: Run) -> None:
     mine = ("mine", "--month", "2026-11")
-    for command in (("verify", NUMBER), ("show", NUMBER), ("export", NUMBER), mine):
+    for command in (("verify", NUMBER), ("show", NUMBER), ("export", NUMBER), ("replay",), mine):
         code, said = run("audit", *command)
         assert code == 1
         assert "The access log cannot be written" in said
