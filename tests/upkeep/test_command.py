@@ -12,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy import Engine, text
 from temporalio.testing import WorkflowEnvironment
 
-from cli import _moment
+from runtime.arguments import moment
 from runtime.doctor import Verdict, findings
 from runtime.reconcile_command import run
 from runtime.settings import Settings
@@ -90,12 +90,12 @@ async def test_no_server_at_all(settings: Settings) -> None:
 
 
 def test_since_is_a_date_or_so_long_ago() -> None:
-    assert _moment("2026-05-20T08:00:00+08:00") == datetime(2026, 5, 20, tzinfo=UTC)
-    began = _moment("24h")
+    assert moment("2026-05-20T08:00:00+08:00") == datetime(2026, 5, 20, tzinfo=UTC)
+    began = moment("24h")
     ago = datetime.now(UTC) - began
     assert timedelta(hours=24) <= ago < timedelta(hours=24, minutes=1)
     with pytest.raises(typer.BadParameter, match=r"write 2026-05-20, .* or 24h"):
-        _moment("gestern")
+        moment("gestern")
 
 
 @pytest.mark.parametrize(
