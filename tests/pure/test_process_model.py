@@ -23,7 +23,7 @@ from domain.events import EVENTS
 from domain.intake import Brief
 from domain.rules import PROMISES, Rule
 from domain.values import parse_duration
-from domain.vocabulary import RequestType, Stage
+from domain.vocabulary import Stage
 from processes.draw import standard as as_drawn
 from runtime.scenarios import OLD, SCENARIOS, Scenario
 from tests.pure import journeys
@@ -201,10 +201,6 @@ def test_a_request_goes_this_way(way: tuple[str, str, str]) -> None:
 @drawn(journeys.briefs, journeys.steps)
 @settings(max_examples=60)
 def test_whatever_happens_to_a_request_fits(start: Brief, path: list[journeys.Step]) -> None:
-    if start.type is RequestType.consultation and start.customer.tier != "standard":
-        # By contract somebody comes to the door for a question too, and the promise outlives the
-        # answer; the drawing ends it with the answer.
-        return
     journey = journeys.Journey(start)
     taken: list[Step] = []
     told = 0

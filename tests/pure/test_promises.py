@@ -363,6 +363,16 @@ def test_nothing_is_promised_on_site_without_a_contract() -> None:
     assert given().request.clock(Rule.on_site) is None
 
 
+def test_nobody_is_promised_at_the_door_for_a_question() -> None:
+    """It becomes a promise, from the receipt on, when the question turns out to be a fault."""
+    question = given(type="consultation", tier="vip")
+    assert question.request.clock(Rule.on_site) is None
+    question.did("reclassified", at="30m", request_type="repair")
+    promised = question.request.clock(Rule.on_site)
+    assert promised is not None
+    assert promised.due_at == at("4h")
+
+
 def test_only_a_consultation_promises_an_answer() -> None:
     assert given().request.clock(Rule.consultation) is None
     consultation = given(type="consultation").request
