@@ -34,7 +34,8 @@ async def webhook_worker(
     temporal: WorkflowEnvironment, records: Engine, settings: Settings
 ) -> AsyncIterator[None]:
     sender = Sender(Targets(settings.webhook_allowance))
-    async with build_webhook_worker(temporal.client, Webhooks(records, sender), grace=timedelta(0)):
+    webhooks = Webhooks(records, sender)
+    async with build_webhook_worker(temporal.client, webhooks, grace=timedelta(seconds=1)):
         knocking = asyncio.create_task(Dispatcher(records, partial(knock, temporal.client)).run())
         yield
         knocking.cancel()

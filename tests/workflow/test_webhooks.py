@@ -90,7 +90,8 @@ async def working(house: House, **more: Any) -> AsyncIterator[None]:
     """The worker and the dispatcher, for as long as the block lasts."""
     sender = Sender(Targets(LOOPBACK))
     webhooks = Webhooks(house.engine, sender)
-    async with build_webhook_worker(house.client, webhooks, grace=timedelta(0), **more):
+    # Without any grace the SDK's core, on a busy machine, may never say that it has stopped.
+    async with build_webhook_worker(house.client, webhooks, grace=timedelta(seconds=1), **more):
         knocking = asyncio.create_task(house.dispatcher.run())
         try:
             yield
