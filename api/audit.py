@@ -83,7 +83,7 @@ async def get_verification(services: Served, caller: Auditor, number: str) -> Re
                 records=services.engine,
             )
         )
-        content = json.loads(result.as_json())
+        content = json.loads("".join(result.as_json()))
         (found,) = content["requests"] or [{"number": number, "verdict": "faulty"}]
         found["findings"] = [*found.get("findings", []), *content["findings"]]
         known = {name: found[name] for name in ShownVerification.model_fields if name in found}

@@ -1,6 +1,7 @@
 """`aftersales audit`: each command says what it wants, and prints what came of it."""
 
 import asyncio
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -94,13 +95,14 @@ def audit_verify(
     if html is not None:
         _write(html, report.render(found, language or settings.language))
     if as_json:
-        typer.echo(found.as_json())
+        for piece in found.as_json():
+            typer.echo(piece, nl=False)
     else:
         console.print(inspection.table(found))
         for judged in found.judged if number else []:
             console.print(tables.promises(judged))
-        if month and found.judged:
-            console.print(tables.rules(found.judged))
+        if month and (rules := tables.rules(found.judged)).row_count:
+            console.print(rules)
         for line in (*tables.lines(found), *inspection.lines(found)):
             typer.echo(line)
     if found.findings:
@@ -380,9 +382,10 @@ def audit_key() -> None:
     typer.echo(public_half(signing_key(settings_with())))
 
 
-def _write(file: Path, content: str) -> None:
+def _write(file: Path, pieces: Iterable[str]) -> None:
     try:
-        file.write_text(content, encoding="utf-8")
+        with file.open("w", encoding="utf-8") as out:
+            out.writelines(pieces)
     except OSError as error:
         raise Trouble(f"{file} cannot be written ({error.strerror})") from None
 

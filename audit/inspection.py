@@ -14,6 +14,7 @@ from audit.figures import Figures
 from audit.forms import Comparison, compare
 from audit.manifests import Erasure, Head, Manifest
 from audit.parallel import Source, check_all, from_store, progress
+from audit.shelf import Shelf
 from audit.store import Missing, Store
 from audit.verdicts import DASH, Judged, by_rule, counts, outages
 from audit.verification import (
@@ -75,7 +76,7 @@ class Inspection:
     archive: str
     at: datetime
     head: Head | None = None
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: Shelf[Verdict] = field(default_factory=Shelf)
     stray: list[Finding] = field(default_factory=list)
     gone: Erasure | None = None
     forms: Comparison | None = None
@@ -87,23 +88,19 @@ class Inspection:
         return [*self.stray, *(f for verdict in self.verdicts for f in verdict.findings)]
 
     @property
-    def judged(self) -> list[Judged]:
+    def judged(self) -> Iterator[Judged]:
         """Every request whose promises could be judged."""
-        return [verdict.judged for verdict in self.verdicts if verdict.judged]
+        return (verdict.judged for verdict in self.verdicts if verdict.judged)
 
-    def as_json(self) -> str:
-        """For machines."""
-        content: dict[str, Any] = {
-            "requests": [
-                {
-                    **verdict.manifest.model_dump(mode="json"),
-                    "verdict": verdict.word,
-                    "erased": _said_of(verdict.erased),
-                    "findings": [plain(finding) for finding in verdict.findings],
-                    **plain_judged(verdict.judged),
-                }
-                for verdict in self.verdicts
-            ],
+    def as_json(self) -> Iterator[str]:
+        """For machines, in pieces."""
+        yield '{\n "requests": ['
+        for place, verdict in enumerate(self.verdicts):
+            yield f"{',' if place else ''}\n{_written(_plain(verdict))}"
+        yield f"\n ],{_written(self._but_requests()).removeprefix('{')}\n"
+
+    def _but_requests(self) -> dict[str, Any]:
+        return {
             "erased": _said_of(self.gone),
             "rules": [each.plain() for each in by_rule(self.judged)],
             "outages": [each.plain() for each in outages(self.judged)],
@@ -115,7 +112,20 @@ class Inspection:
             "verified_at": rfc3339(self.at),
             "build": version(),
         }
-        return json.dumps(content, ensure_ascii=False, indent=1)
+
+
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    return {
+        **verdict.manifest.model_dump(mode="json"),
+        "verdict": verdict.word,
+        "erased": _said_of(verdict.erased),
+        "findings": [plain(finding) for finding in verdict.findings],
+        **plain_judged(verdict.judged),
+    }
+
+
+def _written(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=1)
 
 
 async def inspect(
@@ -145,9 +155,17 @@ async def inspect(
     )
     result = Inspection(number or month or "", store.url, datetime.now(UTC))
     result.forms = Comparison() if records is not None else None
-    whole = _whole(wanted, result)
+    replaying: dict[str, tuple[int, Verdict]] = {}
 
-    def keep(verdict: Verdict, replayed: Replayed) -> None:
+    def files() -> Iterator[tuple[str, Source]]:
+        for place, verdict in enumerate(_whole(wanted, result)):
+            if verdict.word == "sound":
+                replaying[str(place)] = place, verdict
+                yield str(place), from_store(store.url, verdict.manifest)
+            else:
+                result.verdicts.put(place, verdict)
+
+    def keep(place: int, verdict: Verdict, replayed: Replayed) -> None:
         verdict.findings += replayed.findings
         verdict.judged = replayed.judged
         if replayed.trace is not None:
@@ -155,36 +173,29 @@ async def inspect(
         if records is not None and result.forms is not None and replayed.judged is not None:
             number = verdict.manifest.number
             verdict.findings += compare(records, number, replayed, result.forms)
-
-    replaying: dict[str, Verdict] = {}
-
-    def files() -> Iterator[tuple[str, Source]]:
-        for verdict in whole:
-            replaying[verdict.manifest.number] = verdict
-            yield verdict.manifest.number, from_store(store.url, verdict.manifest)
+        result.verdicts.put(place, verdict)
 
     count = 1 if number else how_many(store, month or "")
     with progress(console) as shown:
         bar = shown.add_task("Replaying 重放", total=count)
         async for name, replayed in check_all(files(), ring):
-            keep(replaying.pop(name), replayed)
-            shown.update(bar, completed=len(result.verdicts) - len(replaying))
+            keep(*replaying.pop(name), replayed)
+            shown.update(bar, completed=len(result.verdicts))
     result.head = _head(store, result)
     return result
 
 
 def _whole(checked: Iterator[Checked], result: Inspection) -> Iterator[Verdict]:
-    """Note what is checked, and give each verdict that is sound so far as soon as that is known.
+    """Note what is checked, and give each verdict as soon as its file is.
 
     So the other processes replay while this one goes on checking files.
     """
     last: Verdict | None = None
     for each in checked:
         if isinstance(each, Manifest):
-            if last is not None and last.word == "sound":
+            if last is not None:
                 yield last
             last = Verdict(each)
-            result.verdicts.append(last)
         elif isinstance(each, Erasure) and last is not None:
             last.erased = each
         elif isinstance(each, Erasure):
@@ -193,13 +204,14 @@ def _whole(checked: Iterator[Checked], result: Inspection) -> Iterator[Verdict]:
             last.findings.append(each)
         else:
             result.stray.append(each)
-    if last is not None and last.word == "sound":
+    if last is not None:
         yield last
 
 
 def _head(store: Store, result: Inspection) -> Head | None:
     """The signed end of the month's chain; None: there is none that can be read."""
-    month = result.verdicts[0].manifest.month if result.verdicts else result.asked
+    first = next(iter(result.verdicts), None)
+    month = first.manifest.month if first else result.asked
     try:
         return Head.model_validate_json(store.get(f"{month}/head.json"))
     except (Missing, ValueError):

@@ -1,6 +1,6 @@
 """The verification as a page for a file: one HTML document that needs nothing else."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 COLOURS = {Ticking.kept: "good", Ticking.late: "warn", Ticking.breached: "bad"}
 
 
-def render(result: Inspection, language: Language) -> str:
-    """The report on what was inspected."""
+def render(result: Inspection, language: Language) -> Iterator[str]:
+    """The report on what was inspected, in pieces."""
     say = words(language)
     figures = result.figures
     return page(
@@ -51,8 +51,8 @@ def _process(figures: Figures, language: Language) -> Markup:
     return Markup(process_map(figures, language))  # noqa: S704 # The drawing escapes its texts.
 
 
-def page(template: str, language: Language, **shown: Any) -> str:
-    """A page in one language, with whatever it shows; everything is escaped."""
+def page(template: str, language: Language, **shown: Any) -> Iterator[str]:
+    """A page in one language, with whatever it shows, in pieces; everything is escaped."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -61,13 +61,15 @@ def page(template: str, language: Language, **shown: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= _filters(language)
-    return environment.get_template(template).render(
+    pieces = environment.get_template(template).stream(
         language=language,
         say=words(language),
         build=f"Aftersales {version()}",
         colours={each: COLOURS.get(each, "soft") for each in Ticking},
         **shown,
     )
+    pieces.enable_buffering(1000)
+    return pieces
 
 
 def words(language: Language) -> Mapping[str, Any]:

@@ -74,6 +74,13 @@ Checked = Manifest | Erasure | Finding
 """A history's manifest; the entry that says that it was erased; whatever is wrong with it."""
 
 
+class _Link(NamedTuple):
+    """What is kept of an entry until the end of its month is checked."""
+
+    seq: int
+    hash: str
+
+
 def check_month(store: Store, ring: KeyRing, month: str, keys: Sequence[str]) -> Iterator[Checked]:
     """Every manifest of a month in order, and every fault of its files and its chain.
 
@@ -83,7 +90,7 @@ def check_month(store: Store, ring: KeyRing, month: str, keys: Sequence[str]) ->
     """
     previous = _before(store, month)
     erased = _Erased(store, month)
-    entries: list[Entry] = []
+    links: list[_Link] = []
     for name in _filed(store, month):
         entry, finding = _read(store, name)
         if finding is not None:
@@ -98,8 +105,8 @@ def check_month(store: Store, ring: KeyRing, month: str, keys: Sequence[str]) ->
             yield from _check_reads(store, entry)
         yield from _check_link(entry, previous, name)
         previous = entry
-        entries.append(entry)
-    yield from _check_head(store, month, entries, keys)
+        links.append(_Link(entry.seq, entry.hash))
+    yield from _check_head(store, month, links, keys)
 
 
 def check_one(store: Store, ring: KeyRing, number: str) -> Iterator[Checked]:
@@ -397,7 +404,7 @@ def _after(store: Store, month: str) -> Entry | None:
 
 
 def _check_head(
-    store: Store, month: str, entries: list[Entry], keys: Sequence[str]
+    store: Store, month: str, links: list[_Link], keys: Sequence[str]
 ) -> Iterator[Finding]:
     later = [each for each in months(store) if each > month]
     try:
@@ -413,10 +420,8 @@ def _check_head(
         yield Finding(Fault.signer_unknown, month, f"signed by a key not known here: {head.key}")
     if not head.is_signed_by(head.key):
         yield Finding(Fault.signature_wrong, month, "the signature is not of this head")
-    last = next((each for each in entries if each.seq == head.seq), None)
+    last = next((each for each in links if each.seq == head.seq), None)
     if last is None or last.hash != head.hash or head.month != month:
         yield Finding(Fault.head_wrong, month, "the chain does not lead to what was signed")
-    elif sum(each.seq <= head.seq for each in entries) != head.count:
-        yield Finding(
-            Fault.head_wrong, month, f"{head.count} were signed, {len(entries)} are there"
-        )
+    elif sum(each.seq <= head.seq for each in links) != head.count:
+        yield Finding(Fault.head_wrong, month, f"{head.count} were signed, {len(links)} are there")

@@ -275,8 +275,8 @@ def lines(result: WhatIf) -> Iterator[str]:
     )
 
 
-def render(result: WhatIf, language: Language) -> str:
-    """The report: one HTML document that needs nothing else."""
+def render(result: WhatIf, language: Language) -> Iterator[str]:
+    """The report: one HTML document that needs nothing else, in pieces."""
     which = language == "zh-CN"
     return page(
         "what_if.html.j2",

@@ -171,7 +171,7 @@ async def test_the_lateness_is_the_platforms_and_no_persons(outage: Outage) -> N
 
 async def test_the_report_names_the_outage(outage: Outage) -> None:
     result = await outage.inspected()
-    (down,) = json.loads(result.as_json())["outages"]
+    (down,) = json.loads("".join(result.as_json()))["outages"]
     began, ended = (datetime.fromisoformat(down[which]) for which in ("began_at", "ended_at"))
     assert ended - began >= minutes(18)
     assert {outage.meanwhile, outage.afterwards} <= set(down["numbers"])
@@ -179,7 +179,7 @@ async def test_the_report_names_the_outage(outage: Outage) -> None:
     assert "The platform noticed nothing for " in said
     assert "平台" in said
     for language, heading in (("en", "When the platform was down"), ("zh-CN", "平台停顿")):
-        report = render(result, language)  # type: ignore[arg-type]
+        report = "".join(render(result, language))  # type: ignore[arg-type]
         assert heading in report
         assert f"{began:%Y-%m-%d %H:%M:%S} UTC" in report
 
@@ -187,7 +187,7 @@ async def test_the_report_names_the_outage(outage: Outage) -> None:
 async def test_the_forms_in_the_records_are_those_of_the_history(outage: Outage) -> None:
     result = await outage.inspected(outage.records)
     assert result.findings == []
-    assert json.loads(result.as_json())["forms"] == {"compared": 3, "erased": 0}
+    assert json.loads("".join(result.as_json()))["forms"] == {"compared": 3, "erased": 0}
 
 
 async def test_a_form_that_was_changed_or_removed_is_found(outage: Outage) -> None:

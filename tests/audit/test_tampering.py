@@ -275,13 +275,13 @@ async def test_an_inspection_replays_what_is_whole_and_names_what_is_not(archive
     victim, sound = archive.manifests[1], archive.manifests[2]
     archive.path(victim.file).unlink()
     found = await inspect(archive.store, RING_TEXT, [public_key(KEY)], month=MONTH)
-    told = json.loads(found.as_json())
+    told = json.loads("".join(found.as_json()))
     verdicts = {each["number"]: each["verdict"] for each in told["requests"]}
     assert (verdicts[victim.number], verdicts[sound.number]) == ("faulty", "sound")
     assert told["sound"] is False
     assert list(lines(found))[-1].startswith("6 requests, 1 faults.")
     one = await inspect(archive.store, RING_TEXT, [public_key(KEY)], number=sound.number)
-    assert json.loads(one.as_json())["sound"] is True
+    assert json.loads("".join(one.as_json()))["sound"] is True
 
 
 async def test_a_history_that_the_code_would_not_have_written_is_found(archive: Archive) -> None:

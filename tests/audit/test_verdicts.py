@@ -42,7 +42,7 @@ async def inspected(archive: Archive, number: str | None = None) -> Inspection:
 async def test_every_promise_has_its_verdict_and_its_evidence(archive: Archive) -> None:
     result = await inspected(archive)
     assert result.findings == []
-    shown = json.loads(result.as_json())
+    shown = json.loads("".join(result.as_json()))
     for request in shown["requests"]:
         promises = request["promises"]
         assert {"first_response", "solution_feedback"} <= {each["rule"] for each in promises}
@@ -75,7 +75,7 @@ async def test_a_build_whose_rule_became_sixteen_minutes_is_caught(
     assert faults == {Fault.rules_differ, Fault.promise_differs}
     details = [f.detail for f in result.findings if f.fault is Fault.promise_differs]
     assert any(each.startswith("accept 1 (#") and "due recorded" in each for each in details)
-    report = render(result, "en")
+    report = "".join(render(result, "en"))
     assert report.index('id="faults"') < report.index('id="proves"')
     assert FAULTS[Fault.promise_differs][0] in report
 
@@ -120,7 +120,7 @@ async def test_the_report_stands_alone_and_every_link_leads_somewhere(
     archive: Archive, language: Language
 ) -> None:
     result = await inspected(archive)
-    report = render(result, language)
+    report = "".join(render(result, language))
     page = Page(report)
     assert page.language == language
     assert page.outside == []
@@ -144,7 +144,7 @@ async def test_a_months_report_has_the_map_of_its_process(
     archive: Archive, language: Language
 ) -> None:
     result = await inspected(archive)
-    report = render(result, language)
+    report = "".join(render(result, language))
     (drawn,) = re.findall(r"<svg .*?</svg>", report, re.DOTALL)
     requests = len(archive.manifests)
     assert result.figures.requests == requests
@@ -159,18 +159,18 @@ async def test_a_months_report_has_the_map_of_its_process(
 async def test_a_report_on_one_request_has_no_map(archive: Archive) -> None:
     result = await inspected(archive, archive.manifests[0].number)
     assert result.figures.requests == 1
-    assert 'id="process"' not in render(result, "en")
+    assert 'id="process"' not in "".join(render(result, "en"))
 
 
 async def test_a_request_outside_the_model_is_named(archive: Archive) -> None:
     result = await inspected(archive)
     number = archive.manifests[2].number
     result.figures.unfitting.append((number, "step 2, signed: <not> in the model"))
-    report = render(result, "en")
+    report = "".join(render(result, "en"))
     assert f'<li><a href="#{number}">{number}</a>: step 2, signed: &lt;not&gt; in the' in report
     assert f"1 of {len(archive.manifests)} requests left the process model" in report
     assert f"{number}: outside the process model" in "\n".join(tables.lines(result))
-    assert json.loads(result.as_json())["outside_the_model"] == [
+    assert json.loads("".join(result.as_json()))["outside_the_model"] == [
         {"request": number, "where": "step 2, signed: <not> in the model"}
     ]
 
@@ -178,7 +178,7 @@ async def test_a_request_outside_the_model_is_named(archive: Archive) -> None:
 async def test_what_is_in_a_history_is_escaped(archive: Archive) -> None:
     result = await inspected(archive, archive.manifests[0].number)
     result.asked = "<script>"
-    assert "<script>" not in render(result, "en")
+    assert "<script>" not in "".join(render(result, "en"))
 
 
 def test_every_word_is_there_in_both_languages() -> None:

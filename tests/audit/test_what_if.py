@@ -107,7 +107,7 @@ async def test_every_form_of_it_names_the_assumption(archive: Archive) -> None:
     assert english in json.loads(found.as_json())["assumptions"]
     assert any(english in line and chinese in line for line in lines(found))
     for language, said in zip(get_args(Language), (chinese, english), strict=True):
-        page = render(found, language)
+        page = "".join(render(found, language))
         assert said in page
         made = Page(page)
         assert (made.language, made.outside) == (language, [])
