@@ -90,16 +90,7 @@ async def get_verification(services: Served, caller: Auditor, number: str) -> Re
         return JSONResponse({**known, "archived": True})
     story = await _story(services, number)
     replayed = await _apart(check_replay(_ring(services), story))
-    return JSONResponse(
-        {
-            "archived": False,
-            "number": number,
-            "events": story.events,
-            "verdict": "faulty" if replayed.findings else "sound",
-            "findings": [inspection.plain(finding) for finding in replayed.findings],
-            **inspection.plain_judged(replayed.judged),
-        }
-    )
+    return JSONResponse(inspection.unarchived(story, replayed))
 
 
 async def _story(services: Services, number: str) -> Story:

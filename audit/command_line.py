@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,9 @@ from runtime.trouble import Trouble
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from audit.histories import Story
+    from audit.verification import Replayed
 
 audit = typer.Typer(help="Look into the archive: histories kept for years, and what they prove.")
 
@@ -68,7 +72,10 @@ def audit_verify(
     language: ReportLanguage = None,
     offline: Offline = False,
 ) -> None:
-    """Check archived histories: every byte, the chain, that they replay, and every promise."""
+    """Check archived histories: every byte, the chain, that they replay, and every promise.
+
+    Of a request that is not archived yet, the server's history is replayed and judged.
+    """
     from audit import forms, inspection, parallel, report, tables
     from audit.manifests import public_key as public_half
     from audit.store import Store
@@ -92,6 +99,10 @@ def audit_verify(
             console=console,
         )
     )
+    unknown = not (found.verdicts or found.gone)
+    if number and unknown and not offline and (told := _told(settings, number)):
+        _show_unarchived(*told, as_json=as_json, html=html)
+        return
     if html is not None:
         _write(html, report.render(found, language or settings.language))
     if as_json:
@@ -106,6 +117,60 @@ def audit_verify(
         for line in (*tables.lines(found), *inspection.lines(found)):
             typer.echo(line)
     if found.findings:
+        raise typer.Exit(1)
+
+
+def _told(settings: Settings, number: str) -> "tuple[Story, Replayed] | None":
+    """What the server has of a request that was never archived, replayed; None: it has nothing, or
+    the records say that there was more.
+    """
+    from temporalio.service import RPCError
+
+    from audit.forms import reachable
+    from audit.histories import HistoryGone, fetch
+    from audit.sources import manifest_of
+    from audit.verification import check_replay
+    from runtime.keys import key_ring
+    from runtime.temporal import connect
+    from runtime.up import as_started
+
+    engine = reachable(settings)
+    if engine is None:
+        return None
+
+    async def told() -> "tuple[Story, Replayed] | None":
+        if await manifest_of(engine, number) is not None:
+            return None
+        story = await fetch(await connect(as_started(settings), lazy=True), number)
+        return story, await check_replay(key_ring(settings), story)
+
+    with suppress(HistoryGone, RPCError, RuntimeError):
+        return asyncio.run(told())
+    return None
+
+
+def _show_unarchived(
+    story: "Story", replayed: "Replayed", *, as_json: bool, html: Path | None
+) -> None:
+    import json
+
+    from audit import inspection, tables
+
+    if html is not None:
+        raise Trouble(f"{story.number} is not archived yet, and a report is on what is archived")
+    if as_json:
+        content = inspection.unarchived(story, replayed)
+        typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
+    else:
+        if replayed.judged is not None:
+            _console().print(tables.promises(replayed.judged))
+        for finding in replayed.findings:
+            typer.echo(f"{finding.fault}: {finding.detail}")
+        typer.echo(
+            f"{story.number} is not archived yet; the server's history: {len(replayed.findings)} "
+            f"faults. 尚未归档；服务器上的历史有 {len(replayed.findings)} 处问题。"
+        )
+    if replayed.findings:
         raise typer.Exit(1)
 
 

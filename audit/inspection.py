@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from audit.figures import Figures
 from audit.forms import Comparison, compare
+from audit.histories import Story
 from audit.manifests import Erasure, Head, Manifest
 from audit.parallel import Source, check_all, from_store, progress
 from audit.shelf import Shelf
@@ -277,6 +278,18 @@ def plain_judged(judged: Judged | None) -> dict[str, Any]:
         "until": rfc3339(judged.until) if judged else None,
         "promises": [each.model_dump(mode="json") for each in judged.promises] if judged else [],
         "outages": [each.model_dump(mode="json") for each in judged.outages] if judged else [],
+    }
+
+
+def unarchived(story: Story, replayed: Replayed) -> dict[str, Any]:
+    """What was found of a request that is not archived yet, in JSON types."""
+    return {
+        "archived": False,
+        "number": story.number,
+        "events": story.events,
+        "verdict": "faulty" if replayed.findings else "sound",
+        "findings": [plain(finding) for finding in replayed.findings],
+        **plain_judged(replayed.judged),
     }
 
 

@@ -1,6 +1,7 @@
 """The auditor asks over HTTP: how it stood, what the history says, whether it holds."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,7 @@ from domain.vocabulary import Role
 from records.engine import open_engine
 from runtime.keys import signing_key
 from tests.api.caller import Caller, event
+from tests.api.test_shredding import Tools
 from tests.databases import RING
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("worker")]
@@ -36,6 +38,22 @@ async def test_a_request_is_shown_as_it_stood(caller: Caller, auditor: Caller) -
     assert now["request"]["outcome"] == "cancelled"
     early = await auditor.get(path, at="2020-01-01T00:00:00Z")
     assert (early.status_code, early.json()["errors"][0]["field"]) == (422, "/at")
+
+
+async def test_the_command_verifies_a_running_request_too(caller: Caller, auditor: Caller) -> None:
+    number = await caller.takes_in()
+    await caller.brings(number, event("responded"))
+    tools = Tools(caller, number)
+    ways = ((), ("--json",), ("--offline",), ("--html", "report.html"))
+    called = (asyncio.to_thread(tools.run, "audit", "verify", number, *way) for way in ways)
+    shown, plain, offline, report = await asyncio.gather(*called)
+    assert shown.returncode == plain.returncode == 0
+    assert "first_response" in shown.stdout
+    assert f"{number} is not archived yet; the server's history: 0 faults." in shown.stdout
+    told = json.loads(plain.stdout)
+    assert told == (await auditor.get(f"/v1/audit/requests/{number}/verification")).json()
+    assert (offline.returncode, "manifest_missing" in offline.stdout) == (1, True)
+    assert "a report is on what is archived" in report.stderr
 
 
 async def test_a_running_and_an_archived_request_are_verified(
