@@ -86,7 +86,6 @@ def audit_verify(
     settings = settings_with()
     _write_down(settings, "audit verify", offline=offline, number=number, about=month)
     keys = public_key or [public_half(signing_key(settings))]
-    console = _console()
     parallel.hush()
     found = asyncio.run(
         inspection.inspect(
@@ -96,7 +95,7 @@ def audit_verify(
             number=number,
             month=month,
             records=None if offline else forms.reachable(settings),
-            console=console,
+            console=_beside(),
         )
     )
     unknown = not (found.verdicts or found.gone)
@@ -109,6 +108,7 @@ def audit_verify(
         for piece in found.as_json():
             typer.echo(piece, nl=False)
     else:
+        console = _console()
         console.print(inspection.table(found))
         for judged in found.judged if number else []:
             console.print(tables.promises(judged))
@@ -192,7 +192,6 @@ def audit_what_if(
 
     settings = settings_with(policy=policy)
     _write_down(settings, "audit what-if", offline=offline, about=month)
-    console = _console()
     parallel.hush()
     found = asyncio.run(
         what_if.judge_month(
@@ -201,7 +200,7 @@ def audit_what_if(
             month,
             settings.timing_policy,
             datetime.now(UTC),
-            console,
+            _beside(),
         )
     )
     if not found.judged and not found.skipped:
@@ -211,6 +210,7 @@ def audit_what_if(
     if as_json:
         typer.echo(found.as_json())
         return
+    console = _console()
     for table in what_if.tables(found):
         console.print(table)
     for line in what_if.lines(found):
@@ -327,7 +327,6 @@ def audit_replay(
     offline: Offline = False,
 ) -> None:
     """Replay what the server really holds on this build: the gate before a deployment."""
-    from rich.console import Console
     from temporalio.common import WorkerDeploymentVersion
     from temporalio.service import RPCError
 
@@ -354,7 +353,7 @@ def audit_replay(
             raise preflight.no_temporal(settings) from None
         runs = await rehearsal.sample(client, sample, since, version=version)
         ring = written_ring(settings)
-        return await rehearsal.rehearse(client, runs, ring, processes, Console(stderr=True))
+        return await rehearsal.rehearse(client, runs, ring, processes, _beside())
 
     try:
         found = asyncio.run(rehearse())
@@ -382,8 +381,6 @@ def audit_mine(
     offline: Offline = False,
 ) -> None:
     """Tell archived requests as event logs (XES, OCEL 2.0), with figures and a process map."""
-    from rich.console import Console
-
     from audit import mining, parallel
     from audit.store import Store
     from runtime.keys import written_ring
@@ -408,7 +405,7 @@ def audit_mine(
                 since=since,
                 until=until,
                 formats=formats,
-                console=Console(stderr=True),
+                console=_beside(),
             )
         )
     except mining.NothingThere as nothing:
@@ -453,6 +450,13 @@ def _write(file: Path, pieces: Iterable[str]) -> None:
             out.writelines(pieces)
     except OSError as error:
         raise Trouble(f"{file} cannot be written ({error.strerror})") from None
+
+
+def _beside() -> "Console":
+    """Where progress is shown: beside what is printed, which may go into a file."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def _console() -> "Console":
