@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -119,7 +120,9 @@ def dumped(engine: Engine) -> str:
     found += found.encode("ascii", "ignore").decode("unicode_escape", "ignore")
     if engine.dialect.name == "sqlite":
         for file in Path(str(engine.url.database)).parent.glob("*.db*"):
-            raw = file.read_bytes()
+            # In another process: to close the file here would give up SQLite's locks on it, and
+            # whichever process ends next would take the log away from under this one.
+            raw = subprocess.check_output(["cat", file])
             found += raw.decode("utf-8", "ignore")
             found += raw.decode("ascii", "ignore").replace("\\u", "\n\\u")
     return found
