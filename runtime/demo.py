@@ -70,7 +70,7 @@ async def demo(settings: Settings, *, once: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     chosen = demonstration(settings)
     say = _plainly(console)
-    say("Starting a Temporal server, a worker and the API; a few seconds. 正在启动,请稍候。")
+    say("Starting a Temporal server, a worker and the API; a few seconds. 正在启动，请稍候。")
     async with running(chosen, say, fresh=True) as household:
         say(addresses(chosen))
         show = Show(chosen, console)

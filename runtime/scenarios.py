@@ -98,8 +98,8 @@ def hurried(*steps: Step) -> list[Step]:
 
 
 RESPONSE = [
-    agent("responded", note="已致电客户,安排工程师上门"),
-    agent("plan_told", after="1m", plan="先检查电源与控制板,必要时更换配件"),
+    agent("responded", note="已致电客户，安排工程师上门"),
+    agent("plan_told", after="1m", plan="先检查电源与控制板，必要时更换配件"),
 ]
 TO_THE_DOOR = [
     appointed(),
@@ -178,7 +178,7 @@ SCENARIOS = [
         "低分转投诉并升级",
         request(
             customer("周建国", "13900010001", "上海市黄浦区人民大道200号"),
-            "空调运行十分钟后停机,面板显示 E6",
+            "空调运行十分钟后停机，面板显示 E6",
             mood="anxious",
         ),
         [
@@ -188,7 +188,7 @@ SCENARIOS = [
                 appointed(opens="30s"),
                 engineer("arrived"),
                 *REPAIRED_FREE,
-                surveyed(attitude=2, overall=2, remark="师傅态度差,没有清理现场"),
+                surveyed(attitude=2, overall=2, remark="师傅态度差，没有清理现场"),
             ),
             # Nobody takes the complaint over: after an hour it is the manager's.
             manager("complaint_taken_over", after="61m"),
@@ -200,10 +200,10 @@ SCENARIOS = [
     ),
     Scenario(
         "Out of warranty, quoted and paid",
-        "保外维修,报价付费",
+        "保外维修，报价付费",
         request(
             customer("李秀英", "13900010002", "上海市徐汇区漕溪北路88号", tier="vip"),
-            "空调开机后不制冷,外机有嗡嗡声但风扇不转",
+            "空调开机后不制冷，外机有嗡嗡声但风扇不转",
             bought=OLD,
         ),
         [
@@ -220,16 +220,16 @@ SCENARIOS = [
             ),
             engineer("signed", signature="客户已签字"),
             engineer("paid", after="1m", amount=130, method="scan"),
-            surveyed(remark="很专业,讲解清楚"),
+            surveyed(remark="很专业，讲解清楚"),
         ],
         Outcome.completed,
     ),
     Scenario(
         "Nobody answers the offer",
-        "工程师未响应,改派",
+        "工程师未响应，改派",
         request(
             customer("王芳", "13900010003", "上海市静安区南京西路1788号"),
-            "空调漏水,室内机下方每小时滴约一杯水",
+            "空调漏水，室内机下方每小时滴约一杯水",
         ),
         [
             *RESPONSE,
@@ -247,7 +247,7 @@ SCENARIOS = [
         "拒单后由下一位接单",
         request(
             customer("赵磊", "13900010004", "上海市浦东新区世纪大道100号"),
-            "空调遥控器无反应,换过电池,机身按键也无效",
+            "空调遥控器无反应，换过电池，机身按键也无效",
         ),
         [
             *RESPONSE,
@@ -264,7 +264,7 @@ SCENARIOS = [
         "客户暂缓后改约",
         request(
             customer("陈静", "13900010005", "上海市长宁区仙霞路99号"),
-            "空调制热时有焦味,已断电",
+            "空调制热时有焦味，已断电",
             urgency="urgent",
         ),
         [
@@ -283,16 +283,16 @@ SCENARIOS = [
     ),
     Scenario(
         "Nobody at home",
-        "客户不在家,再次预约",
+        "客户不在家，再次预约",
         request(
             customer("刘海洋", "13900010006", "上海市普陀区金沙江路1628号"),
-            "空调室外机震动大,晚上邻居投诉噪声",
+            "空调室外机震动大，晚上邻居投诉噪声",
         ),
         [
             *RESPONSE,
             engineer("accepted"),
             *TO_THE_DOOR[:2],
-            engineer("no_show", after="4m", note="按门铃无人应答,电话未接"),
+            engineer("no_show", after="4m", note="按门铃无人应答，电话未接"),
             *TO_THE_DOOR,
             *REPAIRED_FREE,
             surveyed(),
@@ -329,7 +329,7 @@ SCENARIOS = [
         "远程转上门",
         request(
             customer("黄丽", "13900010008", "上海市杨浦区四平路1239号"),
-            "空调联网失败,配网指示灯不闪",
+            "空调联网失败，配网指示灯不闪",
             service_type="remote",
         ),
         [
@@ -369,7 +369,7 @@ SCENARIOS = [
         "客户取消",
         request(
             customer("孙梅", "13900010010", "上海市宝山区牡丹江路1508号"),
-            "空调滤网拆不下来,卡扣疑似断裂",
+            "空调滤网拆不下来，卡扣疑似断裂",
             channel="app",
         ),
         [
@@ -384,12 +384,12 @@ SCENARIOS = [
         "咨询超时答复",
         request(
             customer("朱婷", "13900010011", "上海市松江区新松江路925号"),
-            "新装的空调第一次制热前需要做哪些检查?",
+            "新装的空调第一次制热前需要做哪些检查？",
             type="consultation",
             channel="wechat",
         ),
         [
-            agent("answered", after="18m", answer="请先清洗滤网,确认外机出风口无遮挡"),
+            agent("answered", after="18m", answer="请先清洗滤网，确认外机出风口无遮挡"),
             agent("call_unanswered", after="5m"),
             surveyed(after="8m", channel="sms", response=4),
         ],
@@ -401,7 +401,7 @@ SCENARIOS = [
         "投诉后换货",
         request(
             customer("徐涛", "13900010012", "上海市嘉定区博乐路70号"),
-            "同一台空调半年内修过两次,压缩机故障再次出现",
+            "同一台空调半年内修过两次，压缩机故障再次出现",
             type="complaint",
             mood="angry",
         ),
@@ -417,11 +417,11 @@ SCENARIOS = [
         "偏远地区人工派单",
         request(
             customer("马超", "13900010013", "西藏自治区拉萨市城关区北京中路35号", at=FAR_AWAY),
-            "空调在高原地区制热功率不足,出风只有 25 °C",
+            "空调在高原地区制热功率不足，出风只有 25 °C",
         ),
         [
             *RESPONSE,
-            dispatcher("assigned", reason="无匹配工程师,跨区支援"),
+            dispatcher("assigned", reason="无匹配工程师，跨区支援"),
             engineer("accepted"),
             *TO_THE_DOOR,
             *REPAIRED_FREE,
@@ -434,7 +434,7 @@ SCENARIOS = [
         "升级为特急",
         request(
             customer("高敏", "13900010014", "上海市青浦区城中东路485号"),
-            "空调插座发热,插头有轻微变色",
+            "空调插座发热，插头有轻微变色",
             mood="anxious",
         ),
         [
@@ -442,7 +442,7 @@ SCENARIOS = [
             engineer("accepted"),
             # A critical request is owed a plan within ten minutes, and they have gone.
             agent("reclassified", after="9m", urgency="critical", reason="插座冒烟"),
-            agent("plan_told", after="1m", plan="立即断电,工程师优先上门"),
+            agent("plan_told", after="1m", plan="立即断电，工程师优先上门"),
             *TO_THE_DOOR,
             *REPAIRED_FREE,
             surveyed(),
