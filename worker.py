@@ -186,6 +186,7 @@ async def run_worker(settings: Settings) -> None:
         working.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await working
+        await archivist.finish()
     await sender.close()
     engine.dispose()
     tracing.shutdown()

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -44,6 +44,7 @@ from records.sealing import DataKey, KeyRing
 log = structlog.get_logger("audit")
 
 ROUND_SECONDS = 30.0
+LAST_SECONDS = 3.0
 EVERY_DAY = timedelta(days=1)
 THREE_YEARS = Retention().records
 
@@ -86,13 +87,22 @@ class Archivist:
         """Archive for ever; whatever goes wrong is tried again in the next round."""
         while True:
             for step in (self.erase_all, self.archive_all, self.sign_all):
-                try:
-                    await step()
-                except (RPCError, OSError) as error:
-                    log.warning("archive_unavailable", error=type(error).__name__)
-                except Exception:
-                    log.exception("archivist_stumbled")
+                await self._attempt(step)
             await asyncio.sleep(ROUND_SECONDS)
+
+    async def finish(self) -> None:
+        """Archive what was closed since the last round, as far as a few seconds go."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await self._attempt(self.archive_all)
+
+    async def _attempt(self, step: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await step()
+        except (RPCError, OSError) as error:
+            log.warning("archive_unavailable", error=type(error).__name__)
+        except Exception:
+            log.exception("archivist_stumbled")
 
     async def erase_all(self) -> None:
         """Erase what is older than records are kept, and follow every erasure to its end.

@@ -151,6 +151,8 @@ def test_every_scenario_ends_as_expected_and_nobody_learns_who_the_customers_are
             if path.is_file() and "keys" not in path.parts
         },
     }
+    archived = [name for name in told if name.endswith(".manifest.json")]
+    assert len(archived) == len(SCENARIOS), "the worker left with some not archived"
     # Each of them has something to say, or nothing would have been looked at.
     for kept in ("terminal", "metrics", "problems", "traces", "aftersales.db", "temporal.db"):
         assert len(told[kept]) > 1000, kept
