@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -121,8 +120,9 @@ def audit_verify(
 
 
 def _told(settings: Settings, number: str) -> "tuple[Story, Replayed] | None":
-    """What the server has of a request that was never archived, replayed; None: it has nothing, or
-    the records say that there was more.
+    """What the server has of a request that was not archived yet, replayed.
+
+    None: the records do not know it, or know that it was archived, or its history is gone.
     """
     from temporalio.service import RPCError
 
@@ -130,6 +130,8 @@ def _told(settings: Settings, number: str) -> "tuple[Story, Replayed] | None":
     from audit.histories import HistoryGone, fetch
     from audit.sources import manifest_of
     from audit.verification import check_replay
+    from records.queries import stored
+    from runtime import preflight
     from runtime.keys import key_ring
     from runtime.temporal import connect
     from runtime.up import as_started
@@ -139,14 +141,19 @@ def _told(settings: Settings, number: str) -> "tuple[Story, Replayed] | None":
         return None
 
     async def told() -> "tuple[Story, Replayed] | None":
-        if await manifest_of(engine, number) is not None:
+        if stored(engine, number) is None or await manifest_of(engine, number) is not None:
             return None
-        story = await fetch(await connect(as_started(settings), lazy=True), number)
+        story = await fetch(await connect(found, lazy=True), number)
         return story, await check_replay(key_ring(settings), story)
 
-    with suppress(HistoryGone, RPCError, RuntimeError):
+    found = as_started(settings)
+    try:
         return asyncio.run(told())
-    return None
+    except HistoryGone:
+        return None
+    except (RPCError, RuntimeError):
+        away = preflight.no_temporal(found)
+        raise Trouble(f"{number} is not archived yet, and {away.found}", away.advice) from None
 
 
 def _show_unarchived(

@@ -54,6 +54,10 @@ async def test_the_command_verifies_a_running_request_too(caller: Caller, audito
     assert told == (await auditor.get(f"/v1/audit/requests/{number}/verification")).json()
     assert (offline.returncode, "manifest_missing" in offline.stdout) == (1, True)
     assert "a report is on what is archived" in report.stderr
+    tools.environment["AFTERSALES_TEMPORAL_ADDRESS"] = "127.0.0.1:1"
+    away = await asyncio.to_thread(tools.run, "audit", "verify", number)
+    assert (away.returncode, away.stdout) == (1, "")
+    assert f"{number} is not archived yet, and Temporal at 127.0.0.1:1 does not" in away.stderr
 
 
 async def test_a_running_and_an_archived_request_are_verified(
