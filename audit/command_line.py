@@ -1,10 +1,11 @@
 """`aftersales audit`: each command says what it wants, and prints what came of it."""
 
 import asyncio
-from collections.abc import Iterable
+import re
+from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from audit.histories import Story
     from audit.verification import Replayed
 
+T = TypeVar("T")
+
 audit = typer.Typer(help="Look into the archive: histories kept for years, and what they prove.")
 
 
@@ -29,6 +32,12 @@ def _month(text: str) -> str:
     return text
 
 
+def _number(text: str) -> str:
+    if re.fullmatch(r"CR[0-9]{8}-[0-9]+", text) is None:
+        raise typer.BadParameter(f"{text!r} is not a request's number; write CR20261120-001")
+    return text
+
+
 def _language(word: str) -> str:
     from activities.messages import LANGUAGES
 
@@ -37,6 +46,7 @@ def _language(word: str) -> str:
     return word
 
 
+Number = Annotated[Any, typer.Argument(parser=_number, metavar="CR…")]
 Month = Annotated[
     Any, typer.Option(parser=_month, metavar="MONTH", help="All archived in it: 2026-11.")
 ]
@@ -63,7 +73,7 @@ Offline = Annotated[
 
 @audit.command("verify")
 def audit_verify(
-    number: Annotated[str | None, typer.Argument(metavar="[CR…]")] = None,
+    number: Annotated[Any, typer.Argument(parser=_number, metavar="[CR…]")] = None,
     month: Month = None,
     public_key: PublicKeys = None,
     as_json: AsJson = False,
@@ -86,7 +96,7 @@ def audit_verify(
     _write_down(settings, "audit verify", offline=offline, number=number, about=month)
     keys = public_key or [public_half(signing_key(settings))]
     parallel.hush()
-    found = asyncio.run(
+    found = _answer(
         inspection.inspect(
             Store(settings.archive),
             written_ring(settings),
@@ -200,7 +210,7 @@ def audit_what_if(
     settings = settings_with(policy=policy)
     _write_down(settings, "audit what-if", offline=offline, about=month)
     parallel.hush()
-    found = asyncio.run(
+    found = _answer(
         what_if.judge_month(
             Store(settings.archive),
             written_ring(settings),
@@ -210,8 +220,6 @@ def audit_what_if(
             _beside(),
         )
     )
-    if not found.judged and not found.skipped:
-        raise Trouble(f"The archive has no request of {month}")
     if html is not None:
         _write(html, what_if.render(found, language or settings.language))
     if as_json:
@@ -226,7 +234,7 @@ def audit_what_if(
 
 @audit.command("show")
 def audit_show(
-    number: Annotated[str, typer.Argument(metavar="CR…")],
+    number: Number,
     at: Annotated[
         Any, typer.Option(parser=moment, metavar="TIME", help="2026-11-20T09:00+08:00.")
     ] = None,
@@ -251,7 +259,7 @@ def audit_show(
 
 
 @audit.command("export")
-def audit_export(number: Annotated[str, typer.Argument(metavar="CR…")]) -> None:
+def audit_export(number: Number) -> None:
     """Print the raw history of a request, payloads sealed as the server keeps them."""
     import json
 
@@ -403,7 +411,7 @@ def audit_mine(
     _write_down(settings, "audit mine", offline=offline, about=month or span)
     parallel.hush()
     try:
-        mined = asyncio.run(
+        mined = _answer(
             mining.mine(
                 Store(settings.archive),
                 written_ring(settings),
@@ -415,8 +423,6 @@ def audit_mine(
                 console=_beside(),
             )
         )
-    except mining.NothingThere as nothing:
-        raise Trouble("The archive holds nothing of that time", str(nothing)) from None
     except OSError as error:
         raise Trouble(f"Nothing can be written to {out} ({error.strerror})") from None
     console = _console()
@@ -449,6 +455,16 @@ def audit_key() -> None:
     from runtime.keys import signing_key
 
     typer.echo(public_half(signing_key(settings_with())))
+
+
+def _answer(work: Coroutine[Any, Any, T]) -> T:
+    """What the archive answers; that it holds nothing of a time is no answer."""
+    from audit.verification import NothingThere
+
+    try:
+        return asyncio.run(work)
+    except NothingThere as nothing:
+        raise Trouble("The archive holds nothing of that time", str(nothing)) from None
 
 
 def _write(file: Path, pieces: Iterable[str]) -> None:

@@ -21,9 +21,11 @@ from audit.verdicts import DASH, Judged, by_rule, counts, outages
 from audit.verification import (
     Checked,
     Finding,
+    NothingThere,
     Replayed,
     check_month,
     check_one,
+    holds,
     how_many,
 )
 from domain.values import rfc3339
@@ -149,6 +151,9 @@ async def inspect(
         keys: the public keys that may have signed.
         records: whose forms are compared with the histories; None: none are.
         console: where progress is shown, if it is a terminal.
+
+    Raises:
+        NothingThere: the archive holds nothing of the month, and nothing of it is missed.
     """
     read = KeyRing.read(ring)
     wanted = (
@@ -182,6 +187,8 @@ async def inspect(
         async for name, replayed in check_all(files(), ring):
             keep(*replaying.pop(name), replayed)
             shown.update(bar, completed=len(result.verdicts))
+    if month and not result.verdicts and not result.stray and not holds(store, month):
+        raise NothingThere(store)
     result.head = _head(store, result)
     return result
 

@@ -25,7 +25,7 @@ from audit.process_map import process_map, spoken
 from audit.semantics import CannotReplay
 from audit.store import Missing, Store
 from audit.tables import outside
-from audit.verification import Finding, how_many, kept, months
+from audit.verification import Finding, NothingThere, how_many, kept, months
 from audit.xes import XesWriter
 from domain.vocabulary import Stage
 from records.sealing import KeyRing
@@ -55,14 +55,6 @@ WRITERS: dict[Format, tuple[str, Callable[[TextIO], Writer]]] = {
     Format.xes: (".xes", XesWriter),
     Format.ocel: (".ocel.json", OcelWriter),
 }
-
-
-class NothingThere(Exception):
-    """The archive holds nothing of what was asked for."""
-
-    def __init__(self, months: Sequence[str]) -> None:
-        held = f"it has {', '.join(months[-6:])}" if months else "it is empty"
-        super().__init__(held)
 
 
 @dataclass
@@ -108,7 +100,7 @@ async def mine(
     wanted = _wanted(store, mined, month, since, until)
     first = list(islice(wanted, 1))
     if not first and not mined.unreadable and not mined.erased:
-        raise NothingThere(months(store))
+        raise NothingThere(store)
     sources = ((each.number, from_store(store.url, each)) for each in chain(first, wanted))
     name = month or _named(since, until)
     count = how_many(store, month) if month and not since and not until else None

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import multiprocessing
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -72,7 +72,7 @@ async def on_every_core(
     sources: AsyncIterator[tuple[str, Source]] | Iterable[tuple[str, Source]],
     ring: str,
     processes: int | None = None,
-) -> AsyncIterator[tuple[str, T]]:
+) -> AsyncGenerator[tuple[str, T], None]:
     """What the work makes of each history, under its name, in whatever order they are ready.
 
     Args:

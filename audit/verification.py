@@ -106,6 +106,8 @@ def check_month(store: Store, ring: KeyRing, month: str, keys: Sequence[str]) ->
         yield from _check_link(entry, previous, name)
         previous = entry
         links.append(_Link(entry.seq, entry.hash))
+    if not links and (after := _after(store, month)) is not None:
+        yield from _check_link(after, _before(store, month), after.name)
     yield from _check_head(store, month, links, keys)
 
 
@@ -139,6 +141,14 @@ def months(store: Store) -> list[str]:
     """The months that the archive has, in order."""
     folders = (name.rstrip("/") for name in store.names())
     return [name for name in folders if re.fullmatch(r"[0-9]{4}-[0-9]{2}", name)]
+
+
+class NothingThere(Exception):
+    """The archive holds nothing of the time that was asked for; the message says what it holds."""
+
+    def __init__(self, store: Store) -> None:
+        held = months(store)
+        super().__init__(f"it has {', '.join(held[-6:])}" if held else "it is empty")
 
 
 def kept(store: Store, month: str) -> Iterator[Checked]:
@@ -233,6 +243,11 @@ def _was_worked_on(run: WorkflowHistory) -> bool:
 def _tells_of(name: str, number: str, kind: str) -> bool:
     found = _ENTRY.search(name)
     return found is not None and (found["number"], found["kind"]) == (number, kind)
+
+
+def holds(store: Store, month: str) -> bool:
+    """Whether the archive has any entry of a month."""
+    return any(True for _ in _filed(store, month))
 
 
 def how_many(store: Store, month: str) -> int:
@@ -410,7 +425,7 @@ def _check_head(
     try:
         head = Head.model_validate_json(store.get(f"{month}/head.json"))
     except Missing:
-        if later:
+        if later and links:
             yield Finding(Fault.head_missing, month, "the month is over, and nobody signed it")
         return
     except ValueError:

@@ -7,6 +7,7 @@ what was promised is another.
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -28,7 +29,7 @@ from audit.report import page, words
 from audit.semantics import CannotReplay
 from audit.store import Store
 from audit.verdicts import DASH, Judged, judged, span
-from audit.verification import Finding, check_month
+from audit.verification import Finding, NothingThere, check_month
 from audit.wording import ASSUMPTIONS, CHANGES
 from domain.clocks import BROKEN, Ticking
 from domain.policy import Policy, PolicyError
@@ -133,7 +134,8 @@ class _Bad(str):
     """Why a request cannot be judged under the policy; errors of ours do not cross processes."""
 
 
-_Both = tuple[Judged, Judged, str]
+_Found = tuple[str, list[Otherwise]]
+"""The version of a request's own policy, and what would stand otherwise under the other."""
 
 
 async def judge_month(
@@ -147,6 +149,7 @@ async def judge_month(
         console: where progress is shown, if it is a terminal.
 
     Raises:
+        NothingThere: the archive holds nothing of the month.
         PolicyError: the policy's working days are not known.
     """
     result = WhatIf(month, policy, at)
@@ -160,33 +163,35 @@ async def judge_month(
         elif isinstance(each, Erasure) and each.number in manifests:
             del manifests[each.number]
             result.skipped.append(each.number)
-    done: dict[str, _Both | _Bad | None] = {}
+    if not manifests and not result.skipped:
+        raise NothingThere(store)
     files = [(number, from_store(store.url, m)) for number, m in manifests.items()]
+    changes: dict[str, list[Otherwise]] = {}
+    judging = on_every_core(partial(_apart, policy), files, ring)
     with progress(console) as shown:
         bar = shown.add_task("Judging 判定", total=len(files))
-        async for number, both in on_every_core(partial(_apart, policy), files, ring):
-            done[number] = both
-            shown.advance(bar)
-    for number in manifests:
-        result_of = done[number]
-        if isinstance(result_of, _Bad):
-            raise PolicyError(str(result_of))
-        if result_of is None:
-            result.skipped.append(number)
-            continue
-        own, other, version = result_of
-        result.judged += 1
-        result.own[version] = result.own.get(version, 0) + 1
-        result.changes += _compared(own, other)
+        async with aclosing(judging):
+            async for number, found in judging:
+                shown.advance(bar)
+                if isinstance(found, _Bad):
+                    raise PolicyError(str(found))
+                if found is None:
+                    result.skipped.append(number)
+                    continue
+                version, changes[number] = found
+                result.judged += 1
+                result.own[version] = result.own.get(version, 0) + 1
+    result.changes = [each for number in manifests for each in changes.get(number, ())]
+    result.skipped.sort()
     return result
 
 
-def _apart(policy: Policy, source: Source, ring: KeyRing) -> _Both | _Bad | None:
+def _apart(policy: Policy, source: Source, ring: KeyRing) -> _Found | _Bad | None:
     return asyncio.run(_judged_twice(ring, source(ring), policy))
 
 
-async def _judged_twice(ring: KeyRing, story: Story, policy: Policy) -> _Both | _Bad | None:
-    """Under its own policy and under the other, and the version of its own."""
+async def _judged_twice(ring: KeyRing, story: Story, policy: Policy) -> _Found | _Bad | None:
+    """Under its own policy and under the other; None: it does not replay."""
     try:
         told = await tell(ring, story)
     except CannotReplay:
@@ -197,7 +202,8 @@ async def _judged_twice(ring: KeyRing, story: Story, policy: Policy) -> _Both | 
         return _Bad(error)
     own = judged(story, told, judge(told))
     found = judge(told, policy.model_dump(mode="json"), hours)
-    return own, judged(story, told, found, policy.name), told.request.policy.version
+    other = judged(story, told, found, policy.name)
+    return told.request.policy.version, list(_compared(own, other))
 
 
 def _compared(own: Judged, other: Judged) -> Iterator[Otherwise]:

@@ -204,8 +204,11 @@ class Settings(BaseSettings):
         """
         try:
             toml = self.policy.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PolicyError(f"cannot read the policy file {self.policy}: {error}") from None
+        except OSError as error:
+            why = error.strerror
+            raise PolicyError(f"cannot read the policy file {self.policy}: {why}") from None
+        except UnicodeDecodeError:
+            raise PolicyError(f"the policy file {self.policy} is not written in UTF-8") from None
         return read_policy(toml, str(self.policy)).at_speed(self.speed)
 
 

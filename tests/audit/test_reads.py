@@ -17,7 +17,7 @@ from audit.archivist import Archivist
 from audit.inspection import inspect
 from audit.manifests import Reads, public_key, read_entry
 from audit.store import Store
-from audit.verification import Fault, Finding, check_month, months
+from audit.verification import Fault, Finding, NothingThere, check_month, months
 from records.access_log import Reader, pending, reads, write_down
 from records.engine import migrate, open_engine
 from tests.databases import (
@@ -114,6 +114,23 @@ async def test_two_archivists_take_each_row_once(engine: Engine, store: Store) -
     kept = {each.file for each in entries(store)}
     assert {name for name in store.names(MONTH) if name.endswith(".gz")} == kept
     assert faults(store) == {}
+
+
+async def test_a_month_that_is_gone_is_missed(engine: Engine, store: Store) -> None:
+    """Whoever asks for that month alone must not be told that all is well."""
+    for n in range(3):
+        did(engine, f"read {n}")
+        await archivist(engine, store, NOW + timedelta(days=30 * n)).archive_all()
+    whole = months(store)
+    gone = whole[1]
+    for name in store.names(gone):
+        store.remove(name)
+    found = await inspect(store, RING_TEXT, [], month=gone)
+    assert [(each.fault, each.detail) for each in found.findings] == [
+        (Fault.manifest_missing, "1 missing before it")
+    ]
+    with pytest.raises(NothingThere, match=whole[2]):
+        await inspect(store, RING_TEXT, [], month="2019-01")
 
 
 @pytest.fixture

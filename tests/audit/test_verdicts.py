@@ -156,6 +156,14 @@ async def test_a_months_report_has_the_map_of_its_process(
     assert all(each.startswith(".process-map ") for each in selectors), "it would style the page"
 
 
+def test_a_month_that_the_archive_never_had_is_not_called_sound(says: Any) -> None:
+    code, told = says("verify", "--month", "2031-01", "--json")
+    assert (code, told) == (
+        1,
+        f"Error: The archive holds nothing of that time: it has {MONTH}.\n",
+    )
+
+
 async def test_a_report_on_one_request_has_no_map(archive: Archive) -> None:
     result = await inspected(archive, archive.manifests[0].number)
     assert result.figures.requests == 1

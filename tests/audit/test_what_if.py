@@ -127,9 +127,14 @@ def test_the_command(archive: Archive, tmp_path: Path, says: Any) -> None:
 @pytest.mark.parametrize(
     ("policy", "month", "code", "said"),
     [
-        (None, MONTH, 1, "cannot read the policy file"),
+        (None, MONTH, 1, "other.toml: No such file or directory"),
         ('name = "broken"\n[rules.accept]\ngoal = "soon"\n', MONTH, 1, "rules.accept.goal"),
-        (STANDARD_POLICY.read_text(encoding="utf-8"), "2019-01", 1, "no request of 2019-01"),
+        (
+            STANDARD_POLICY.read_text(encoding="utf-8"),
+            "2019-01",
+            1,
+            f"holds nothing of that time: it has {MONTH}",
+        ),
         (STANDARD_POLICY.read_text(encoding="utf-8"), "November", 2, "is not a month"),
     ],
 )

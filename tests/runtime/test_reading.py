@@ -54,3 +54,11 @@ def test_without_a_log_nothing_is_read(tmp_path: Path, run: Run) -> None:
     assert "in no access log" in said
     assert "manifest_missing" in said
     assert not (tmp_path / "aftersales.db").exists()
+
+
+@pytest.mark.parametrize("command", ["verify", "show", "export"])
+def test_what_is_no_number_is_refused(run: Run, command: str) -> None:
+    for word in ("nonsense", "CR20261120", "CR20261120-001;x", "工单"):
+        code, told = run("audit", command, word)
+        assert code == 2
+        assert f"{word!r} is not a request's number; write CR20261120-001" in told
