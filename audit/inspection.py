@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from audit.figures import Figures
 from audit.forms import Comparison, compare
 from audit.histories import Story
+from audit.ledger import month_held_against, one_held_against
 from audit.manifests import Erasure, Head, Manifest
 from audit.parallel import Source, check_all, from_store, progress
 from audit.shelf import Shelf
@@ -149,16 +150,21 @@ async def inspect(
     Args:
         ring: the key ring in writing.
         keys: the public keys that may have signed.
-        records: whose forms are compared with the histories; None: none are.
+        records: whose forms and chain are compared with the archive; None: they are not.
         console: where progress is shown, if it is a terminal.
 
     Raises:
         NothingThere: the archive holds nothing of the month, and nothing of it is missed.
     """
     read = KeyRing.read(ring)
-    wanted = (
-        check_one(store, read, number) if number else check_month(store, read, month or "", keys)
-    )
+    if number:
+        wanted = check_one(store, read, number)
+        if records is not None:
+            wanted = one_held_against(records, number, wanted)
+    else:
+        wanted = check_month(store, read, month or "", keys)
+        if records is not None:
+            wanted = month_held_against(records, store, month or "", wanted)
     result = Inspection(number or month or "", store.url, datetime.now(UTC))
     result.forms = Comparison() if records is not None else None
     replaying: dict[str, tuple[int, Verdict]] = {}

@@ -81,10 +81,11 @@ def lines(result: Inspection) -> Iterator[str]:
     yield from outside(result.figures)
     compared = result.forms
     if compared is None:
-        yield "The forms were not compared with the records. 未与记录核对表单。"
+        yield "Chain and forms were not compared with the records. 未与业务记录核对链和表单。"
         return
     erased = f", {compared.erased} erased 已清除" if compared.erased else ""
-    yield f"Forms compared with the records: {compared.compared}{erased}. 已与记录核对表单。"
+    counted = f"{compared.compared}{erased}"
+    yield f"Compared with the records: the chain, forms of {counted}. 已与业务记录核对链和表单。"
 
 
 def outside(figures: Figures) -> Iterator[str]:

@@ -250,6 +250,17 @@ def holds(store: Store, month: str) -> bool:
     return any(True for _ in _filed(store, month))
 
 
+def places(store: Store, month: str) -> dict[int, str]:
+    """The file of every entry of a month, by its place in the chain."""
+    return {int(posixpath.basename(name)[:8]): name for name in _filed(store, month)}
+
+
+def hash_of(store: Store, name: str) -> str | None:
+    """What the entry in a file comes to; None: there is none in it."""
+    entry, _ = _read(store, name)
+    return None if entry is None else entry.hash
+
+
 def how_many(store: Store, month: str) -> int:
     """How many requests a month has manifests of."""
     found = map(_ENTRY.search, _filed(store, month))

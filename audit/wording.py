@@ -79,12 +79,15 @@ TEXT: dict[str, tuple[str, str]] = {
     "head_hash": ("Hash of the last entry", "最后一份清单的哈希"),
     "head_signed_at": ("Signed at", "签名时间"),
     "head_count": ("{count} entries in {month}", "{month} 共 {count} 份"),
-    "forms": ("Forms", "表单"),
-    "forms_compared": (
-        "those of {count} requests compared with the records; {erased} erased, not compared",
-        "已与记录核对 {count} 个请求；已清除而未核对 {erased} 个",
+    "records": ("Records", "业务记录"),
+    "records_compared": (
+        "compared: the chain, and the forms of {count} requests; {erased} erased, not compared",
+        "已核对链和 {count} 个请求的表单；已清除而未核对 {erased} 个",
     ),
-    "forms_not_compared": ("not compared with the records", "未与记录核对"),
+    "records_not_compared": (
+        "neither the chain nor the forms were compared with them",
+        "未核对链和表单",
+    ),
     "verified_at": ("Verified at", "核验时间"),
     "build": ("Software", "软件"),
     "contents": ("Contents", "目录"),

@@ -98,6 +98,13 @@ def mark_filed(engine: Engine, link: Link) -> None:
         session.exec(update(Link).where(col(Link.seq) == link.seq, same_key).values(filed=True))
 
 
+def filed(engine: Engine, month: str) -> list[Link]:
+    """Entries of a month that the archive has, in their order."""
+    with reading(engine) as session:
+        wanted = select(Link).where(Link.month == month, col(Link.filed).is_(True))
+        return list(session.exec(wanted.order_by(col(Link.seq))))
+
+
 def months(engine: Engine) -> list[tuple[str, int, int]]:
     """Every month with how many entries it has, and the place of its last one."""
     counted = (

@@ -11,11 +11,12 @@ from temporalio.client import WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
 from audit.archivist import Archivist
+from audit.inspection import inspect
 from audit.keys import key_file, key_of, rekey, unwrapped
 from audit.manifests import Manifest, public_key
 from audit.rehearsal import Run, lines, rehearse, sample
 from audit.store import Store
-from audit.verification import Finding, check_month, check_replay, months, story
+from audit.verification import Fault, Finding, check_month, check_replay, months, story
 from domain.policy import Policy
 from records import chain
 from records.engine import open_engine
@@ -90,6 +91,32 @@ async def test_a_closed_request_is_archived_with_every_run_of_its_history(
     assert (await check_replay(RING, told)).findings == []
     assert await archivist.archive_all() == 0
     await open_still.handle.terminate()
+
+
+async def test_the_records_know_a_manifest_made_anew(
+    archivist: Archivist,
+    store: Store,
+    live_worker: WorkflowEnvironment,
+    engine: Engine,
+    standard: Policy,
+) -> None:
+    """Nothing comes after it yet, so that the archive alone cannot tell."""
+    desk = await closed(live_worker, engine, standard)
+    await archivist.archive_all()
+    true = archived(store)[desk.number]
+    false = true.model_copy(update={"closed_at": true.closed_at - timedelta(hours=1)})
+    store.put(true.name, false.written())
+    alone, held_against = [
+        await inspect(store, RING_TEXT, [], number=desk.number, records=records)
+        for records in (None, engine)
+    ]
+    assert desk.number not in {each.where for each in alone.findings}
+    (verdict,) = held_against.verdicts
+    assert [each.fault for each in verdict.findings] == [Fault.chain_broken]
+    month = await inspect(store, RING_TEXT, [], month=true.month, records=engine)
+    of_it = {each.fault for each in month.findings if each.where == desk.number}
+    assert of_it == {Fault.chain_broken}
+    store.put(true.name, true.written())
 
 
 async def test_a_build_is_rehearsed_on_what_the_server_holds(

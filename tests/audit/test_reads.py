@@ -1,6 +1,7 @@
 """Who read what stands in the chain: nobody removes a line of the log unseen."""
 
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -114,6 +115,40 @@ async def test_two_archivists_take_each_row_once(engine: Engine, store: Store) -
     kept = {each.file for each in entries(store)}
     assert {name for name in store.names(MONTH) if name.endswith(".gz")} == kept
     assert faults(store) == {}
+
+
+async def faults_held_against(records: Engine | None, store: Store) -> list[tuple[Fault, str]]:
+    found = await inspect(store, RING_TEXT, [public_key(KEY)], month=MONTH, records=records)
+    return [(each.fault, each.where) for each in found.findings]
+
+
+async def test_the_records_miss_what_was_cut_off(engine: Engine, store: Store) -> None:
+    """Until the month is signed, nothing in the archive says where it ends."""
+    for what in ("one", "two", "three"):
+        did(engine, what)
+        await archivist(engine, store).archive_all()
+    assert await faults_held_against(engine, store) == []
+    *_, last = entries(store)
+    store.remove(last.name)
+    store.remove(last.file)
+    assert await faults_held_against(None, store) == []
+    assert await faults_held_against(engine, store) == [(Fault.manifest_missing, last.name)]
+
+
+async def test_the_records_know_a_chain_made_anew(engine: Engine, store: Store) -> None:
+    """By somebody who has the key that signs."""
+    did(engine, "one", "two")
+    await archivist(engine, store).archive_all()
+    (true,) = entries(store)
+    content = by_somebody_else(store.get(true.file))
+    false = true.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
+    store.put(true.file, content)
+    store.put(true.name, false.written())
+    head = archivist(engine, store).sign_months(also_this_one=True)[0]
+    forged = head.model_copy(update={"hash": false.hash}).signed(KEY)
+    store.put(forged.name, forged.written())
+    assert await faults_held_against(None, store) == []
+    assert await faults_held_against(engine, store) == [(Fault.chain_broken, true.name)]
 
 
 async def test_a_month_that_is_gone_is_missed(engine: Engine, store: Store) -> None:
