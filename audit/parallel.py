@@ -4,6 +4,7 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
@@ -19,6 +20,7 @@ from audit.manifests import Manifest
 from audit.store import Store
 from audit.verification import Replayed, check_replay, story
 from records.sealing import KeyRing
+from runtime.bound import die_with
 
 T = TypeVar("T")
 
@@ -89,7 +91,7 @@ async def on_every_core(
     count = processes or os.cpu_count() or 1
     # Not forked: the SDK's core has threads of its own, which a fork would leave behind.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, _begin, (ring,)) as pool:
+    with ProcessPoolExecutor(count, context, _begin, (ring, os.getpid())) as pool:
         loop = asyncio.get_running_loop()
         under_way: dict[asyncio.Future[T], str] = {}
         async for name, source in _each(sources):
@@ -151,8 +153,11 @@ def hush() -> None:
         Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
 
 
-def _begin(ring: str) -> None:
+def _begin(ring: str, parent: int) -> None:
+    """Leave it to the parent when to stop: Ctrl-C is meant for it, and its end is ours."""
     global _ring
+    die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     hush()
     _ring = KeyRing.read(ring)
 

@@ -12,13 +12,18 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
+def die_with(parent: int) -> None:
+    """Have this process killed as soon as the thread of `parent` that started it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # It died before we could ask.
+        sys.exit(1)
+
+
 def main() -> None:
     """Tie this process to its parent and become the program."""
     parent, *command = sys.argv[1:]
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(parent):  # It died before we could ask.
-        sys.exit(1)
+    die_with(int(parent))
     os.execv(command[0], command)  # noqa: S606
 
 

@@ -1,12 +1,20 @@
-"""However many histories there are, only a few are in memory at a time."""
+"""However many histories there are, a few are in memory at a time, and nobody is left behind."""
 
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from temporalio.client import WorkflowHistory
 
 from audit.histories import Story
-from audit.parallel import AHEAD, Source, check_all, in_hand
+from audit.parallel import AHEAD, Source, check_all, in_hand, on_every_core
+from records.sealing import KeyRing
 from tests.databases import RING_TEXT
 
 GOLDEN = Path(__file__).parents[1] / "workflow" / "histories" / "v1" / "nobody_answers.json"
@@ -29,3 +37,52 @@ async def test_only_a_few_histories_wait_however_many_there_are() -> None:
         assert replayed.findings == []
     assert answered == MANY
     assert most <= AHEAD + 1  # One more is at hand as soon as another is done.
+
+
+@pytest.mark.slow(5)
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_whoever_works_for_it_ends_with_it_and_says_nothing(tmp_path: Path, end: int) -> None:
+    """Ctrl-C reaches all of them at once; a kill reaches only the one."""
+    said, deadline = tmp_path / "said", time.monotonic() + 30
+    with said.open("wb") as complaints:
+        working = subprocess.Popen(
+            [sys.executable, "-m", "tests.audit.test_parallel", str(tmp_path)],
+            cwd=Path(__file__).parents[2],
+            stderr=complaints,
+            start_new_session=True,
+        )
+    while len(hands := [int(each.name) for each in tmp_path.glob("[0-9]*")]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    if end == signal.SIGKILL:
+        working.kill()
+    else:
+        os.killpg(working.pid, end)
+    working.wait(10)
+    while any(map(is_alive, hands)):
+        assert time.monotonic() < deadline, "one is left"
+        time.sleep(0.05)
+    assert "in lingers" not in said.read_text(encoding="utf-8"), "a traceback of one of them"
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+
+
+def lingers(source: Source, ring: KeyRing) -> None:
+    """The source is a folder here: it is told who works."""
+    (Path(str(source)) / str(os.getpid())).touch()
+    time.sleep(2)
+
+
+async def work(folder: str) -> None:
+    sources = ((str(n), folder) for n in range(100))
+    async for _ in on_every_core(lingers, sources, RING_TEXT, 2):  # type: ignore[arg-type]
+        pass
+
+
+if __name__ == "__main__":
+    asyncio.run(work(sys.argv[1]))
