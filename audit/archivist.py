@@ -30,6 +30,7 @@ from audit.manifests import (
     Head,
     Manifest,
     Reads,
+    described,
     public_key,
     read_entry,
 )
@@ -210,27 +211,23 @@ class Archivist:
         """
         number, key = closed.number, DataKey()
         content = story.sealed(key)
-        sha256 = hashlib.sha256(content).hexdigest()
+        about = described(story, content)
         now = self._now()
         month = self._month(now)
-        file = f"{month}/{number}-{sha256[:8]}.history"
+        file = f"{month}/{number}-{about['sha256'][:8]}.history"
         self._store.put(file, content)
 
         def link(seq: int, previous: str | None) -> tables.Link:
             manifest = Manifest(
                 seq=seq,
                 month=month,
-                number=number,
                 file=file,
-                sha256=sha256,
-                events=story.events,
-                runs=tuple(run.run_id for run in story.runs),
-                builds=story.builds,
                 policy_version=closed.policy_version,
                 outcome=closed.outcome,
                 closed_at=closed.closed_at,
                 archived_at=now,
                 previous=previous or BEGINNING,
+                **about,
             )
             return _as_link(manifest, number, wrapped(self._ring, number, key))
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import Field, TypeAdapter
 
+from audit.histories import Story
 from domain.values import Value, canonical
 
 BEGINNING = "0" * 64
@@ -84,6 +85,17 @@ class Manifest(Entry):
     def name(self) -> str:
         """Its own file in the store."""
         return f"{self.month}/{self.seq:08d}-{self.number}.manifest.json"
+
+
+def described(story: Story, content: bytes) -> dict[str, Any]:
+    """What a manifest says of the history itself, and of its file's content."""
+    return {
+        "number": story.number,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "events": story.events,
+        "runs": tuple(run.run_id for run in story.runs),
+        "builds": story.builds,
+    }
 
 
 class Erasure(Entry):

@@ -9,7 +9,6 @@ when its memory grows.
 import argparse
 import asyncio
 import gzip
-import hashlib
 import multiprocessing
 import os
 import sys
@@ -32,7 +31,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from audit.histories import Story
 from audit.inspection import Inspection, inspect
 from audit.keys import key_file, wrapped
-from audit.manifests import BEGINNING, Head, Manifest, public_key
+from audit.manifests import BEGINNING, Head, Manifest, described, public_key
 from audit.store import Store
 from audit.verification import story
 from records.sealing import DataKey, KeyRing
@@ -144,17 +143,13 @@ def archive(store: Store, key: Ed25519PrivateKey, count: int) -> list[Manifest]:
         manifest = Manifest(
             seq=place + 1,
             month=MONTH,
-            number=told.number,
             file=f"{MONTH}/{told.number}.history",
-            sha256=hashlib.sha256(content).hexdigest(),
-            events=told.events,
-            runs=tuple(run.run_id for run in told.runs),
-            builds=told.builds,
             policy_version="0123456789abcdef",
             outcome="completed",
             closed_at=now,
             archived_at=now,
             previous=manifests[-1].hash if manifests else BEGINNING,
+            **described(told, content),
         )
         store.put(manifest.file, content)
         store.put(key_file(told.number), wrapped(RING, told.number, own).encode())

@@ -18,7 +18,7 @@ from temporalio.client import WorkflowHistory
 from audit.histories import Story
 from audit.inspection import inspect, lines
 from audit.keys import key_file, key_of, wrapped
-from audit.manifests import BEGINNING, Head, Manifest, public_key
+from audit.manifests import BEGINNING, Head, Manifest, described, public_key
 from audit.store import Store
 from audit.verification import Fault, Finding, check_month, check_one, story
 from records.sealing import DataKey
@@ -61,17 +61,13 @@ class Archive:
         manifest = Manifest(
             seq=len(self.manifests) + 1,
             month=MONTH,
-            number=told.number,
             file=f"{MONTH}/{told.number}.history",
-            sha256=hashlib.sha256(content).hexdigest(),
-            events=told.events,
-            runs=tuple(run.run_id for run in told.runs),
-            builds=told.builds,
             policy_version="0123456789abcdef",
             outcome="completed",
             closed_at=NOW,
             archived_at=NOW,
             previous=last.hash if last else BEGINNING,
+            **described(told, content),
         )
         self.store.put(manifest.file, content)
         self.store.put(key_file(told.number), wrapped(RING, told.number, key).encode())
