@@ -176,7 +176,11 @@ def _show_unarchived(
     if html is not None:
         raise Trouble(f"{story.number} is not archived yet, and a report is on what is archived")
     if as_json:
-        content = inspection.unarchived(story, replayed)
+        content = {
+            "requests": [inspection.unarchived(story, replayed)],
+            "findings": [],
+            "sound": not replayed.findings,
+        }
         typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
     else:
         if replayed.judged is not None:

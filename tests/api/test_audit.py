@@ -50,7 +50,7 @@ async def test_the_command_verifies_a_running_request_too(caller: Caller, audito
     assert shown.returncode == plain.returncode == 0
     assert "first_response" in shown.stdout
     assert f"{number} is not archived yet; the server's history: 0 faults." in shown.stdout
-    told = json.loads(plain.stdout)
+    (told,) = json.loads(plain.stdout)["requests"]
     assert told == (await auditor.get(f"/v1/audit/requests/{number}/verification")).json()
     assert (offline.returncode, "manifest_missing" in offline.stdout) == (1, True)
     assert "a report is on what is archived" in report.stderr
