@@ -25,6 +25,9 @@ from domain.vocabulary import Outcome, Role
 from runtime.version import version
 
 TEMPLATES = Path(__file__).parent / "templates"
+MANY = 200
+"""With more requests than this a report begins with those that need to be looked at."""
+
 COLOURS = {Ticking.kept: "good", Ticking.late: "warn", Ticking.breached: "bad"}
 
 
@@ -43,6 +46,8 @@ def render(result: Inspection, language: Language) -> Iterator[str]:
         outages=outages(result.judged),
         notable=NOTABLE.total_seconds(),
         figures=figures,
+        many=len(result.verdicts) > MANY,
+        worse=sum(not _is_fine(verdict) for verdict in result.verdicts),
         process_map=_process(figures, language) if figures.requests > 1 else None,
     )
 

@@ -134,6 +134,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "Only requests with a fault or a promise not kept",
         "只看有问题或有承诺未按时兑现的请求",
     ),
+    "only_shown": (
+        "Shown are the {count} of {all} requests with a fault or a promise not kept.",
+        "此处只列出 {all} 个请求中有问题或有承诺未按时兑现的 {count} 个。",
+    ),
     "closed": ("Closed", "关闭时间"),
     "outcome": ("Outcome", "结果"),
     "events": ("Events", "事件"),

@@ -164,6 +164,18 @@ def test_a_month_that_the_archive_never_had_is_not_called_sound(says: Any) -> No
     )
 
 
+async def test_a_long_report_begins_with_what_needs_to_be_looked_at(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = await inspected(archive)
+    report = "".join(render(result, "en"))
+    assert 'id="only">' in report
+    fine = report.count('<article id="CR') - report.count('" class="fine" aria')
+    assert f"Shown are the {fine} of {len(archive.manifests)} requests with a fault" in report
+    monkeypatch.setattr("audit.report.MANY", 3)
+    assert 'id="only" checked>' in "".join(render(result, "en"))
+
+
 async def test_a_report_on_one_request_has_no_map(archive: Archive) -> None:
     result = await inspected(archive, archive.manifests[0].number)
     assert result.figures.requests == 1
