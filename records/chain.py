@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from sqlalchemy import Engine, delete, func, update
 from sqlmodel import col, select
@@ -98,11 +99,21 @@ def mark_filed(engine: Engine, link: Link) -> None:
         session.exec(update(Link).where(col(Link.seq) == link.seq, same_key).values(filed=True))
 
 
-def filed(engine: Engine, month: str) -> list[Link]:
-    """Entries of a month that the archive has, in their order."""
+class Filed(NamedTuple):
+    """What an entry in the archive must come to."""
+
+    kind: Kind
+    hash: str
+
+
+def filed(engine: Engine, month: str) -> dict[int, Filed]:
+    """The entries of a month that the archive has, by their places."""
     with reading(engine) as session:
-        wanted = select(Link).where(Link.month == month, col(Link.filed).is_(True))
-        return list(session.exec(wanted.order_by(col(Link.seq))))
+        wanted = select(Link.seq, Link.kind, Link.hash).where(
+            Link.month == month, col(Link.filed).is_(True)
+        )
+        rows = session.exec(wanted.order_by(col(Link.seq)))
+        return {seq: Filed(Kind(kind), hash_) for seq, kind, hash_ in rows}
 
 
 def months(engine: Engine) -> list[tuple[str, int, int]]:
