@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
@@ -64,7 +65,9 @@ async def test_a_running_and_an_archived_request_are_verified(
     caller: Caller, auditor: Caller, temporal: WorkflowEnvironment
 ) -> None:
     number = await caller.takes_in()
-    running = (await auditor.get(f"/v1/audit/requests/{number}/verification")).json()
+    running: dict[str, Any] = {"promises": []}
+    while not running["promises"]:  # Until a worker has taken it up.
+        running = (await auditor.get(f"/v1/audit/requests/{number}/verification")).json()
     assert (running["archived"], running["verdict"]) == (False, "sound")
     (first, *_) = running["promises"]
     assert (first["rule"], first["standing"]) == ("first_response", "running")

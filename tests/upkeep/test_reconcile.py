@@ -79,7 +79,7 @@ async def reconcile(
 
 
 async def forgotten(server: WorkflowEnvironment, number: str) -> None:
-    """Temporal forgets the workflow, as it does after its retention."""
+    """Temporal forgets the workflow, as it does after its retention; its lists a little later."""
     await server.client.workflow_service.delete_workflow_execution(
         DeleteWorkflowExecutionRequest(
             namespace=server.client.namespace,
@@ -87,11 +87,13 @@ async def forgotten(server: WorkflowEnvironment, number: str) -> None:
         )
     )
     handle = server.client.get_workflow_handle(number)
-    for _ in range(100):
+    for _ in range(200):
+        listed = [each async for each in server.client.list_workflows(f"WorkflowId = '{number}'")]
         try:
             await handle.describe()
         except RPCError:
-            return
+            if not listed:
+                return
         await asyncio.sleep(0.1)
     raise AssertionError("the workflow is still there")
 
