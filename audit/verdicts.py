@@ -18,6 +18,9 @@ from domain.values import Value
 from domain.vocabulary import Role
 
 DASH = "—"
+NOTABLE = timedelta(seconds=5)
+"""A platform that notices within this is not called down."""
+
 _UNITS = ((86400, "d", "天"), (3600, "h", "小时"), (60, "min", "分"), (1, "s", "秒"))
 _THREE_DAYS = 3 * 86400
 
@@ -54,7 +57,11 @@ def judged(story: Story, told: Told, found: Judgement, policy: str | None = None
         station=told.brief["station"],
         until=told.until,
         promises=tuple(_shown(promise, runs) for promise in found.promises),
-        outages=tuple(ShownOutage(began_at=off, ended_at=on) for off, on in found.outages),
+        outages=tuple(
+            ShownOutage(began_at=off, ended_at=on)
+            for off, on in found.outages
+            if on - off >= NOTABLE
+        ),
     )
 
 
@@ -183,9 +190,6 @@ def counts(promises: Iterable[ShownVerdict]) -> dict[Ticking, int]:
 
 # --- outages --------------------------------------------------------------------------------------
 
-NOTABLE = timedelta(seconds=5)
-"""A platform that notices within this is not called down."""
-
 
 @dataclass
 class Outage:
@@ -216,7 +220,6 @@ def outages(all_of_them: Iterable[Judged]) -> list[Outage]:
             (outage.began_at, outage.ended_at, each.number)
             for each in all_of_them
             for outage in each.outages
-            if outage.ended_at - outage.began_at >= NOTABLE
         ),
     )
     merged: list[Outage] = []
