@@ -1,8 +1,10 @@
 """`aftersales audit`: each command says what it wants, and prints what came of it."""
 
 import asyncio
+import base64
 import re
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -38,6 +40,13 @@ def _number(text: str) -> str:
     return text
 
 
+def _public_key(text: str) -> str:
+    with suppress(ValueError):
+        if len(base64.b64decode(text, validate=True)) == 32:
+            return text
+    raise typer.BadParameter(f"{text!r} is not a public key as `aftersales audit key` prints one")
+
+
 def _language(word: str) -> str:
     from activities.messages import LANGUAGES
 
@@ -61,8 +70,13 @@ ReportLanguage = Annotated[
     ),
 ]
 PublicKeys = Annotated[
-    list[str] | None,
-    typer.Option("--public-key", help="A key that may have signed; default: our own."),
+    list[Any] | None,
+    typer.Option(
+        "--public-key",
+        parser=_public_key,
+        metavar="KEY",
+        help="A key that may have signed; default: our own.",
+    ),
 ]
 
 
@@ -88,13 +102,16 @@ def audit_verify(
     from audit import forms, inspection, parallel, report, tables
     from audit.manifests import public_key as public_half
     from audit.store import Store
-    from runtime.keys import signing_key, written_ring
+    from runtime.keys import existing, signing_key, written_ring
 
     if (number is None) == (month is None):
         raise typer.BadParameter("give a request's number, or --month")
     settings = settings_with()
     _write_down(settings, "audit verify", offline=offline, number=number, about=month)
-    keys = public_key or [public_half(signing_key(settings))]
+    keys = public_key or []
+    if month and not keys:
+        existing(settings, "signing.key")
+        keys = [public_half(signing_key(settings))]
     parallel.hush()
     found = _answer(
         inspection.inspect(
@@ -132,7 +149,10 @@ def audit_verify(
 def _told(settings: Settings, number: str) -> "tuple[Story, Replayed] | None":
     """What the server has of a request that was not archived yet, replayed.
 
-    None: the records do not know it, or know that it was archived, or its history is gone.
+    None: the records know that it was archived, or its history is gone.
+
+    Raises:
+        Trouble: there is no such request, or the server does not answer.
     """
     from temporalio.service import RPCError
 
@@ -150,8 +170,11 @@ def _told(settings: Settings, number: str) -> "tuple[Story, Replayed] | None":
     if engine is None:
         return None
 
+    if stored(engine, number) is None:
+        raise Trouble(f"Neither the records nor the archive know of a request {number}")
+
     async def told() -> "tuple[Story, Replayed] | None":
-        if stored(engine, number) is None or await manifest_of(engine, number) is not None:
+        if await manifest_of(engine, number) is not None:
             return None
         story = await fetch(await connect(found, lazy=True), number)
         return story, await check_replay(key_ring(settings), story)
@@ -222,18 +245,21 @@ def audit_what_if(
             settings.timing_policy,
             datetime.now(UTC),
             _beside(),
+            _erased(settings, offline=offline),
         )
     )
     if html is not None:
         _write(html, what_if.render(found, language or settings.language))
     if as_json:
         typer.echo(found.as_json())
-        return
-    console = _console()
-    for table in what_if.tables(found):
-        console.print(table)
-    for line in what_if.lines(found):
-        typer.echo(line)
+    else:
+        console = _console()
+        for table in what_if.tables(found):
+            console.print(table)
+        for line in what_if.lines(found):
+            typer.echo(line)
+    if found.skipped:
+        raise typer.Exit(1)
 
 
 @audit.command("show")
@@ -283,12 +309,23 @@ def _write_down(
     about: str | None = None,
 ) -> None:
     """Write down what is about to be read in the archive; or say that nobody does."""
+    from runtime.keys import existing
     from runtime.reading import write_down
 
+    existing(settings, "data.keys")
     if offline:
         typer.echo("This is in no access log. 本次查阅未记入访问日志。", err=True)
     else:
         write_down(settings, what, number=number, about=about)
+
+
+def _erased(settings: Settings, *, offline: bool) -> frozenset[str]:
+    """Whose histories are not shown any more: the records say so before the chain does."""
+    from audit.forms import reachable
+    from records.personal import erased_numbers
+
+    engine = None if offline else reachable(settings)
+    return erased_numbers(engine) if engine is not None else frozenset()
 
 
 def _story(settings: Settings, number: str, what: str, about: str | None = None) -> Any:
@@ -380,6 +417,10 @@ def audit_replay(
         raise preflight.no_temporal(settings) from None
     for line in [found.as_json()] if as_json else rehearsal.lines(found):
         typer.echo(line)
+    if not found.replayed and (since or build):
+        raise Trouble(
+            "The server has no such run, and so nothing was tried", "correct --since or --build"
+        )
     if found.differing:
         raise typer.Exit(1)
 
@@ -424,6 +465,7 @@ def audit_mine(
                 since=since,
                 until=until,
                 formats=formats,
+                erased=_erased(settings, offline=offline),
                 console=_beside(),
             )
         )
@@ -456,9 +498,11 @@ def audit_address(
 def audit_key() -> None:
     """Print the public key that verifies our signatures: keep it apart from the archive."""
     from audit.manifests import public_key as public_half
-    from runtime.keys import signing_key
+    from runtime.keys import existing, signing_key
 
-    typer.echo(public_half(signing_key(settings_with())))
+    settings = settings_with()
+    existing(settings, "signing.key")
+    typer.echo(public_half(signing_key(settings)))
 
 
 def _answer(work: Coroutine[Any, Any, T]) -> T:

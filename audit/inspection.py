@@ -30,6 +30,7 @@ from audit.verification import (
     how_many,
 )
 from domain.values import rfc3339
+from records.personal import erased_numbers
 from records.sealing import KeyRing
 from runtime.version import version
 
@@ -40,18 +41,22 @@ class Verdict:
 
     Attributes:
         erased: the entry that says that it was erased; None: it was not.
+        hidden: whether the records say that it was erased; the chain may follow a little later.
         judged: None: its history does not open or does not replay.
     """
 
     manifest: Manifest
     erased: Erasure | None = None
+    hidden: bool = False
     findings: list[Finding] = field(default_factory=list)
     judged: Judged | None = None
 
     @property
     def word(self) -> str:
         """The verdict in a word."""
-        return "faulty" if self.findings else "erased" if self.erased else "sound"
+        if self.findings:
+            return "faulty"
+        return "erased" if self.erased or self.hidden else "sound"
 
     @property
     def counted(self) -> list[str]:
@@ -167,10 +172,14 @@ async def inspect(
             wanted = month_held_against(records, store, month or "", wanted)
     result = Inspection(number or month or "", store.url, datetime.now(UTC))
     result.forms = Comparison() if records is not None else None
+    gone = erased_numbers(records) if records is not None else frozenset()
     replaying: dict[str, tuple[int, Verdict]] = {}
 
     def files() -> Iterator[tuple[str, Source]]:
         for place, verdict in enumerate(_whole(wanted, result)):
+            verdict.hidden = verdict.manifest.number in gone
+            if verdict.hidden and result.forms is not None:
+                result.forms.erased += 1
             if verdict.word == "sound":
                 replaying[str(place)] = place, verdict
                 yield str(place), from_store(store.url, verdict.manifest)

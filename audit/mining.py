@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+import secrets
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -82,6 +83,7 @@ async def mine(
     since: datetime | None = None,
     until: datetime | None = None,
     formats: Sequence[Format] = tuple(Format),
+    erased: Collection[str] = frozenset(),
     console: Console | None = None,
 ) -> Mined:
     """Write the logs, the figures and the process maps of what the archive holds.
@@ -89,6 +91,7 @@ async def mine(
     Args:
         ring: the key ring in writing.
         out: the folder that the files are put into.
+        erased: requests that are not to be told, besides those that the chain knows.
         month: those archived in it; since, until: those closed then.
         console: where progress is shown, if it is a terminal.
 
@@ -97,7 +100,7 @@ async def mine(
         OSError: the files cannot be written.
     """
     mined = Mined()
-    wanted = _wanted(store, mined, month, since, until)
+    wanted = _wanted(store, mined, month, since, until, erased)
     first = list(islice(wanted, 1))
     if not first and not mined.unreadable and not mined.erased:
         raise NothingThere(store)
@@ -131,7 +134,7 @@ class _Logs:
         for kind in dict.fromkeys(formats):
             ending, writer = WRITERS[kind]
             path = out / f"{name}{ending}"
-            part = path.with_name(f"{path.name}.part")
+            part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
             file = part.open("w", encoding="utf-8")
             self._files.append((file, part, path))
             self._writers.append(writer(file))
@@ -167,11 +170,14 @@ def _wanted(
     month: str | None,
     since: datetime | None,
     until: datetime | None,
+    erased: Collection[str],
 ) -> Iterator[Manifest]:
     for each in [month] if month else months(store):
         for entry in kept(store, each):
             match entry:
                 case Erasure():
+                    mined.erased += 1
+                case Manifest() if entry.number in erased:
                     mined.erased += 1
                 case Finding():
                     mined.unreadable.append((entry.where, entry.detail))

@@ -46,6 +46,7 @@ def render(result: Inspection, language: Language) -> Iterator[str]:
         outages=outages(result.judged),
         notable=NOTABLE.total_seconds(),
         figures=figures,
+        verified=sum(verdict.word != "erased" for verdict in result.verdicts),
         many=len(result.verdicts) > MANY,
         worse=sum(not _is_fine(verdict) for verdict in result.verdicts),
         process_map=_process(figures, language) if figures.requests > 1 else None,

@@ -6,7 +6,7 @@ what was promised is another.
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -92,8 +92,8 @@ class WhatIf:
 
     Attributes:
         judged: how many requests were judged.
-        skipped: those whose history does not open, because it was erased or is damaged, or does
-            not replay.
+        skipped: those whose history is damaged, does not open, or does not replay.
+        erased: how many have no history any more, because their customer was erased.
         own: the policies that they really lived by, by version, and how many did.
     """
 
@@ -102,6 +102,7 @@ class WhatIf:
     at: datetime
     judged: int = 0
     skipped: list[str] = field(default_factory=list)
+    erased: int = 0
     own: dict[str, int] = field(default_factory=dict)
     changes: list[Otherwise] = field(default_factory=list)
 
@@ -123,6 +124,7 @@ class WhatIf:
             "assumptions": [english for english, _ in ASSUMPTIONS],
             "judged": self.judged,
             "skipped": self.skipped,
+            "erased": self.erased,
             "own_policies": self.own,
             **self.sums(),
             "changes": [each.plain() for each in self.changes],
@@ -139,7 +141,13 @@ _Found = tuple[str, list[Otherwise]]
 
 
 async def judge_month(
-    store: Store, ring: str, month: str, policy: Policy, at: datetime, console: Console
+    store: Store,
+    ring: str,
+    month: str,
+    policy: Policy,
+    at: datetime,
+    console: Console,
+    erased: Collection[str] = frozenset(),
 ) -> WhatIf:
     """Judge every archived request of a month under its own policy and under another.
 
@@ -147,6 +155,7 @@ async def judge_month(
         ring: the key ring in writing.
         at: when this is asked.
         console: where progress is shown, if it is a terminal.
+        erased: requests that are not to be told, besides those that the chain knows.
 
     Raises:
         NothingThere: the archive holds nothing of the month.
@@ -155,15 +164,17 @@ async def judge_month(
     result = WhatIf(month, policy, at)
     manifests: dict[str, Manifest] = {}
     for each in check_month(store, KeyRing.read(ring), month, []):
-        if isinstance(each, Manifest):
+        if isinstance(each, Manifest) and each.number in erased:
+            result.erased += 1
+        elif isinstance(each, Manifest):
             manifests[each.number] = each
         elif isinstance(each, Finding) and each.where in manifests:
             del manifests[each.where]
             result.skipped.append(each.where)
         elif isinstance(each, Erasure) and each.number in manifests:
             del manifests[each.number]
-            result.skipped.append(each.number)
-    if not manifests and not result.skipped:
+            result.erased += 1
+    if not manifests and not result.skipped and not result.erased:
         raise NothingThere(store)
     files = [(number, from_store(store.url, m)) for number, m in manifests.items()]
     changes: dict[str, list[Otherwise]] = {}
@@ -272,8 +283,10 @@ def lines(result: WhatIf) -> Iterator[str]:
     for english, chinese in ASSUMPTIONS:
         yield f"{english} {chinese}"
     if result.skipped:
-        count = len(result.skipped)
-        yield f"Skipped, erased or not readable: {count}. 已清除或无法读取而略过：{count}。"
+        names = ", ".join(result.skipped)
+        yield f"Skipped, damaged or not replayed 已略过，损坏或无法重放: {names}"
+    if result.erased:
+        yield f"Erased: {result.erased}. 已清除：{result.erased}。"
     yield (
         f"{result.judged} requests under {result.policy.name} ({result.policy.version}): "
         f"{len(result.changes)} promises would stand otherwise. "

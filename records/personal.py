@@ -315,6 +315,12 @@ def is_erased(engine: Engine, number: str) -> bool:
         return was_erased(session, number)
 
 
+def erased_numbers(engine: Engine) -> frozenset[str]:
+    """Every request that was erased, also those that the archive does not know of yet."""
+    with reading(engine) as session:
+        return frozenset(session.exec(select(Erasure.number)))
+
+
 def was_erased(session: Session, number: str) -> bool:
     """Whether this request was erased; while it is open, it cannot be."""
     return session.get(Erasure, number) is not None

@@ -94,6 +94,29 @@ _MUST_BE_SET = {
 }
 
 
+_READERS = {
+    "data.keys": (
+        "There is no key ring here, and nothing in the archive opens without it",
+        "set AFTERSALES_DATA_KEYS, or AFTERSALES_DATA_DIR to the installation's own folder",
+    ),
+    "signing.key": (
+        "There is no signing key here, and so nobody known who may have signed",
+        "give --public-key, or set AFTERSALES_SIGNING_KEY",
+    ),
+}
+
+
+def existing(settings: Settings, name: str) -> None:
+    """A key is there already: who only reads must not make one, which would open nothing.
+
+    Raises:
+        Trouble: neither the environment nor the data folder has it.
+    """
+    given = {"data.keys": settings.data_keys, "signing.key": settings.signing_key}[name]
+    if not given and not (settings.data_dir / "keys" / name).exists():
+        raise Trouble(*_READERS[name])
+
+
 def development_key(settings: Settings, name: str, make: Callable[[], str]) -> str:
     """A key of the data folder.
 

@@ -181,6 +181,8 @@ async def test_what_was_erased_no_tool_shows_and_nothing_else_changes(
     # At once, while the archive and Temporal have not followed yet.
     at_once = await tools.answers()
     assert {where: told(said) for where, said in at_once.items() if told(said)} == {}
+    verified = json.loads((await tools.commands("verify"))["verify"].stdout)["requests"][0]
+    assert (verified["verdict"], verified["promises"]) == ("erased", [])
     while chain.unswept(records):
         await archivist.erase_all()
         await asyncio.sleep(0.3)

@@ -120,6 +120,13 @@ class Closed:
         return await self.runs("-c", BARE_REPLAYER, exported, drift=drift)
 
 
+async def test_a_gate_that_tried_nothing_does_not_open(closed: "Closed") -> None:
+    """A mistyped time must not let a deployment through."""
+    command = ("audit", "replay", "--offline", "--since", "2099-01-01T00:00+00:00")
+    code, _, complained = await closed.runs(str(CLI), *command)
+    assert (code, "nothing was tried" in complained) == (1, True)
+
+
 @pytest.fixture(scope="module")
 async def closed(
     live_worker: WorkflowEnvironment,

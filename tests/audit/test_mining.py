@@ -370,6 +370,20 @@ async def test_what_was_erased_is_counted_and_is_no_fault(whole: Archive, tmp_pa
     assert (mined.figures.requests, mined.erased, mined.unreadable) == (6, 1, [])
 
 
+async def test_what_the_records_call_erased_is_not_told(whole: Archive, tmp_path: Path) -> None:
+    number = whole.manifests[0].number
+    mined = await mined_into(whole, tmp_path, erased={number})
+    assert (mined.figures.requests, mined.erased) == (6, 1)
+    assert all(number not in file.read_text(encoding="utf-8") for file in mined.files)
+
+
+async def test_two_may_mine_into_the_same_folder(whole: Archive, tmp_path: Path) -> None:
+    one, other = await asyncio.gather(*(mined_into(whole, tmp_path / "out") for _ in range(2)))
+    assert one.files == other.files
+    assert not await asyncio.to_thread(lambda: [*(tmp_path / "out").glob("*.part")])
+    assert ElementTree.parse(one.files[0]).getroot().tag == f"{XES}log"
+
+
 async def test_half_a_log_is_not_left_behind(
     whole: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

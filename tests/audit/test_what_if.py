@@ -98,7 +98,25 @@ async def test_what_cannot_be_opened_is_skipped_and_counted(archive: Archive) ->
     archive.path(archive.manifests[2].file).unlink()
     found = await judged(archive, standard())
     assert found.skipped == [archive.manifests[2].number]
-    assert any("1" in line and "Skipped" in line for line in lines(found))
+    assert any(found.skipped[0] in line and "Skipped" in line for line in lines(found))
+
+
+async def test_what_the_records_call_erased_is_not_judged(archive: Archive) -> None:
+    """The chain follows half a minute later."""
+    number = archive.manifests[2].number
+    found = await judge_month(
+        archive.store, RING_TEXT, MONTH, standard(), AT, Console(), erased={number}
+    )
+    assert (found.erased, found.skipped) == (1, [])
+    assert found.judged == len(archive.manifests) - 1
+    assert number not in found.as_json()
+
+
+def test_a_month_that_cannot_be_judged_whole_is_a_failure(archive: Archive, says: Any) -> None:
+    archive.path(archive.manifests[2].file).unlink()
+    code, told = says("what-if", "--month", MONTH, "--policy", str(STANDARD_POLICY))
+    assert code == 1
+    assert archive.manifests[2].number in told
 
 
 async def test_every_form_of_it_names_the_assumption(archive: Archive) -> None:

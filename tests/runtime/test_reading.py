@@ -62,3 +62,29 @@ def test_what_is_no_number_is_refused(run: Run, command: str) -> None:
         code, told = run("audit", command, word)
         assert code == 2
         assert f"{word!r} is not a request's number; write CR20261120-001" in told
+
+
+def test_who_only_reads_makes_no_key(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    month = ("--month", "2026-11", "--offline")
+    code, said = run("audit", "key")
+    assert (code, "There is no signing key here" in said) == (1, True)
+    code, said = run("audit", "verify", *month)
+    assert (code, "give --public-key" in said) == (1, True)
+    for command in (("verify", *month), ("mine", *month), ("replay", "--offline")):
+        code, said = run("audit", *command, keys="")
+        assert (code, "There is no key ring here" in said) == (1, True)
+    assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.parametrize("key", ["abc", "鑰匙", "AAAA"])
+def test_what_is_no_public_key_is_refused(run: Run, key: str) -> None:
+    code, said = run("audit", "verify", "--month", "2026-11", "--public-key", key)
+    assert (code, "is not a public key" in said) == (2, True)
+
+
+def test_a_number_that_nobody_knows_is_no_fault_of_the_archive(records: Engine, run: Run) -> None:
+    code, said = run("audit", "verify", NUMBER)
+    assert (code, "manifest_missing" in said) == (1, False)
+    assert f"Neither the records nor the archive know of a request {NUMBER}" in said
