@@ -11,6 +11,7 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -186,11 +187,9 @@ class Archivist:
         """Whether the chain tells of an erasure, now or already."""
         month = self._month(self._now())
 
-        def link(seq: int, previous: str | None) -> tables.Link:
+        def link(last: tables.Link | None) -> tables.Link:
             entry = Erasure(
-                seq=seq,
-                month=month,
-                previous=previous or BEGINNING,
+                **_after(last, month),
                 number=erasure.number,
                 at=erasure.at,
                 why=erasure.why,
@@ -217,16 +216,14 @@ class Archivist:
         file = f"{month}/{number}-{about['sha256'][:8]}.history"
         self._store.put(file, content)
 
-        def link(seq: int, previous: str | None) -> tables.Link:
+        def link(last: tables.Link | None) -> tables.Link:
             manifest = Manifest(
-                seq=seq,
-                month=month,
                 file=file,
                 policy_version=closed.policy_version,
                 outcome=closed.outcome,
                 closed_at=closed.closed_at,
                 archived_at=now,
-                previous=previous or BEGINNING,
+                **_after(last, month),
                 **about,
             )
             return _as_link(manifest, number, wrapped(self._ring, number, key))
@@ -250,11 +247,9 @@ class Archivist:
         file = f"{month}/reads-{rows[0].id:08d}-{secrets.token_hex(4)}.json.gz"
         self._store.put(file, content)
 
-        def link(seq: int, previous: str | None) -> tables.Link:
+        def link(last: tables.Link | None) -> tables.Link:
             entry = Reads(
-                seq=seq,
-                month=month,
-                previous=previous or BEGINNING,
+                **_after(last, month),
                 file=file,
                 sha256=hashlib.sha256(content).hexdigest(),
                 count=len(rows),
@@ -301,6 +296,16 @@ class Archivist:
 
     def _month(self, moment: datetime) -> str:
         return f"{moment.astimezone(self._zone):%Y-%m}"
+
+
+def _after(last: tables.Link | None, month: str) -> dict[str, Any]:
+    """Where an entry stands: never in an earlier month than the one before it.
+
+    Another archivist, whose clock is ahead, may have begun the next month already.
+    """
+    if last is None:
+        return {"seq": 1, "month": month, "previous": BEGINNING}
+    return {"seq": last.seq + 1, "month": max(month, last.month), "previous": last.hash}
 
 
 def _as_link(entry: Entry, number: str | None, key: str | None = None) -> tables.Link:

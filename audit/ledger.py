@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 
 from sqlalchemy import Engine
 
-from audit.manifests import Manifest, read_entry
+from audit.manifests import Erasure, Manifest, read_entry
 from audit.store import Store
 from audit.verification import Checked, Fault, Finding, hash_of, places
 from records import chain
 from records.chain import Kind
 
 _ANOTHER = "the records hold another entry in its place"
+_GONE = "the records say that it was filed"
 
 
 def month_held_against(
@@ -23,19 +24,31 @@ def month_held_against(
     """What was checked of a month, with every fault that the records know of besides."""
     filed = chain.filed(engine, month)
     yield from _compared({seq: entry.hash for seq, entry in filed.items()}, checked)
-    there = places(store, month)
+    there, known = places(store, month), chain.places(engine, month)
     for seq, entry in filed.items():
         if seq not in there:
             name = read_entry(chain.get(engine, seq).content).name
-            yield Finding(Fault.manifest_missing, name, "the records say that it was filed")
+            yield Finding(Fault.manifest_missing, name, _GONE)
         elif entry.kind is not Kind.history and hash_of(store, there[seq]) != entry.hash:
             yield Finding(Fault.chain_broken, there[seq], _ANOTHER)
+    for seq in sorted(there.keys() - known):
+        yield Finding(Fault.chain_broken, there[seq], "the records know of no such entry")
 
 
 def one_held_against(engine: Engine, number: str, checked: Iterator[Checked]) -> Iterator[Checked]:
     """What was checked of one request, likewise."""
     link = chain.of(engine, number)
-    return _compared({link.seq: link.hash} if link and link.filed else {}, checked)
+    if link is None or not link.filed:
+        yield from checked
+        return
+    found = False
+    for each in _compared({link.seq: link.hash}, checked):
+        found |= isinstance(each, Manifest)
+        yield each
+        if isinstance(each, Erasure) and chain.hash_at(engine, each.seq) != each.hash:
+            yield Finding(Fault.chain_broken, number, _ANOTHER)
+    if not found:
+        yield Finding(Fault.manifest_missing, number, _GONE)
 
 
 def _compared(filed: Mapping[int, str], checked: Iterator[Checked]) -> Iterator[Checked]:

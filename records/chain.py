@@ -39,7 +39,7 @@ def add(
     engine: Engine,
     kind: Kind,
     number: str | None,
-    link: Callable[[int, str | None], Link],
+    link: Callable[[Link | None], Link],
     *,
     takes: Sequence[int] = (),
 ) -> bool:
@@ -49,7 +49,7 @@ def add(
     erasure, whichever of the two came first.
 
     Args:
-        link: makes it from its place and the hash of the one before; None: the first.
+        link: makes it from the one before; None: it is the first.
         takes: the rows of the access log that it tells of, which another may have taken.
 
     Raises:
@@ -66,7 +66,7 @@ def add(
             session.rollback()
             return False
         last = session.exec(select(Link).order_by(col(Link.seq).desc()).limit(1)).first()
-        session.add(link(last.seq + 1 if last else 1, last.hash if last else None))
+        session.add(link(last))
         if kind is Kind.erasure:
             session.exec(update(Link).where(col(Link.number) == number).values(key=None))
         return True
@@ -114,6 +114,18 @@ def filed(engine: Engine, month: str) -> dict[int, Filed]:
         )
         rows = session.exec(wanted.order_by(col(Link.seq)))
         return {seq: Filed(Kind(kind), hash_) for seq, kind, hash_ in rows}
+
+
+def hash_at(engine: Engine, seq: int) -> str | None:
+    """What the entry at this place comes to; None: there is none."""
+    with reading(engine) as session:
+        return session.exec(select(Link.hash).where(Link.seq == seq)).first()
+
+
+def places(engine: Engine, month: str) -> set[int]:
+    """The places of every entry of a month, filed or not."""
+    with reading(engine) as session:
+        return set(session.exec(select(Link.seq).where(Link.month == month)))
 
 
 def months(engine: Engine) -> list[tuple[str, int, int]]:

@@ -210,8 +210,12 @@ async def test_what_is_older_than_records_are_kept_is_erased_once_a_day(
     assert found.findings == []
 
 
-def test_a_key_that_is_destroyed_cannot_be_excused_by_a_made_up_entry(store: Store) -> None:
+async def test_a_key_that_is_destroyed_cannot_be_excused_by_a_made_up_entry(
+    archivist: Archivist, store: Store, live: WorkflowEnvironment, engine: Engine, standard: Policy
+) -> None:
     """The intruder destroys a key and puts an erasure of their own at the end of the chain."""
+    await closed(live, engine, standard, "13800000009")
+    await archivist.archive_all()
     (month,) = months(store)
     checked = list(check_month(store, RING, month, [public_key(KEY)]))
     erased = {each.number for each in checked if isinstance(each, Erasure)}

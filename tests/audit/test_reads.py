@@ -16,9 +16,10 @@ from temporalio.client import Client
 from audit.access import read
 from audit.archivist import Archivist
 from audit.inspection import inspect
-from audit.manifests import Reads, public_key, read_entry
+from audit.manifests import Erasure, Reads, public_key, read_entry
 from audit.store import Store
 from audit.verification import Fault, Finding, NothingThere, check_month, months
+from records import chain
 from records.access_log import Reader, pending, reads, write_down
 from records.engine import migrate, open_engine
 from tests.databases import (
@@ -149,6 +150,30 @@ async def test_the_records_know_a_chain_made_anew(engine: Engine, store: Store) 
     store.put(forged.name, forged.written())
     assert await faults_held_against(None, store) == []
     assert await faults_held_against(engine, store) == [(Fault.chain_broken, true.name)]
+
+
+async def test_an_entry_never_stands_in_an_earlier_month(engine: Engine, store: Store) -> None:
+    """At the turn of a month two archivists' clocks differ."""
+    ahead, behind = NOW + timedelta(days=30), NOW
+    for n, clock in enumerate((behind, ahead, behind)):
+        did(engine, f"read {n}")
+        await archivist(engine, store, clock).archive_all()
+    first, *others = chain.months(engine)
+    assert (first[1], [each[1] for each in others]) == (1, [2])
+    assert {fault for fault in faults(store) if fault is not Fault.head_missing} == set()
+
+
+async def test_the_records_know_no_entry_that_was_made_up(engine: Engine, store: Store) -> None:
+    """A destroyed key is not excused by an erasure that is bound as it should be."""
+    did(engine, "one")
+    await archivist(engine, store).archive_all()
+    (last,) = entries(store)
+    made_up = Erasure(
+        seq=2, month=MONTH, number="CR20261101-001", at=NOW, why="asked", previous=last.hash
+    )
+    store.put(made_up.name, made_up.written())
+    assert await faults_held_against(None, store) == []
+    assert await faults_held_against(engine, store) == [(Fault.chain_broken, made_up.name)]
 
 
 async def test_a_month_that_is_gone_is_missed(engine: Engine, store: Store) -> None:
