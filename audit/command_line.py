@@ -534,5 +534,6 @@ def _console() -> "Console":
     """Where tables are printed; into a file or a pipe as wide as they need it."""
     from rich.console import Console
 
-    console = Console()
-    return console if console.is_terminal else Console(width=180)
+    # What stands in brackets is a list of ours, or somebody's name, and no style.
+    console = Console(markup=False)
+    return console if console.is_terminal else Console(width=180, markup=False)

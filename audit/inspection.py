@@ -204,7 +204,8 @@ async def inspect(
             shown.update(bar, completed=len(result.verdicts))
     if month and not result.verdicts and not result.stray and not holds(store, month):
         raise NothingThere(store)
-    result.head = _head(store, result)
+    # Of one request neither the month's chain nor its signature was looked at.
+    result.head = _head(store, result) if month else None
     return result
 
 

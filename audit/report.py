@@ -13,6 +13,7 @@ from markupsafe import Markup
 from activities.messages import Language
 from audit.figures import Figures
 from audit.inspection import Inspection, Verdict
+from audit.manifests import MONTH
 from audit.process_map import process_map
 from audit.tables import owed_by, place, share
 from audit.verdicts import DASH, NOTABLE, by_rule, late, outages
@@ -46,6 +47,7 @@ def render(result: Inspection, language: Language) -> Iterator[str]:
         outages=outages(result.judged),
         notable=NOTABLE.total_seconds(),
         figures=figures,
+        whole=MONTH.fullmatch(result.asked) is not None,
         verified=sum(verdict.word != "erased" for verdict in result.verdicts),
         many=len(result.verdicts) > MANY,
         worse=sum(not _is_fine(verdict) for verdict in result.verdicts),

@@ -29,6 +29,7 @@ from temporalio.workflow import _Definition
 
 from audit.commands import Course, Place, is_change_version, parting
 from domain.effects import Entry
+from domain.masking import mask_text
 from domain.tasks import FIND_ENGINEER, WRITE_DOWN, Search, WriteDown
 from domain.vocabulary import Stage
 from records.sealing import KeyRing
@@ -303,7 +304,8 @@ async def _recorded(
 
 # --- said to a person -----------------------------------------------------------------------------
 
-_TOKEN = re.compile(r"[\w:.+\- ]{1,80}", re.ASCII)
+_TOKEN = re.compile(r"[\w:.+\-]{1,80}(: [\w.+\-]{1,20})?", re.ASCII)
+"""A word of ours, or a timer's name such as `accept: warned`; people write with spaces."""
 
 
 def _in_words(value: Any) -> str:
@@ -314,7 +316,9 @@ def _in_words(value: Any) -> str:
         case str() if not _TOKEN.fullmatch(value):
             return f"a text of {len(value)} characters"
         case list() if all(isinstance(each, str) and _TOKEN.fullmatch(each) for each in value):
-            return f"[{', '.join(value)}]"
+            return f"[{', '.join(map(mask_text, value))}]"
+        case str():
+            return mask_text(value)
         case dict() | list():
             return f"{'fields' if isinstance(value, dict) else 'a list'}, {len(value)}"
     return str(value)
