@@ -17,6 +17,7 @@ from runtime.trouble import Trouble
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from audit.histories import Story
     from audit.verification import Replayed
@@ -253,11 +254,7 @@ def audit_what_if(
     if as_json:
         typer.echo(found.as_json())
     else:
-        console = _console()
-        for table in what_if.tables(found):
-            console.print(table)
-        for line in what_if.lines(found):
-            typer.echo(line)
+        _print(what_if.tables(found), what_if.lines(found))
     if found.skipped:
         raise typer.Exit(1)
 
@@ -471,11 +468,7 @@ def audit_mine(
         )
     except OSError as error:
         raise Trouble(f"Nothing can be written to {out} ({error.strerror})") from None
-    console = _console()
-    for table in mining.tables(mined.figures):
-        console.print(table)
-    for line in mining.lines(mined):
-        typer.echo(line)
+    _print(mining.tables(mined.figures), mining.lines(mined))
     if mined.unreadable:
         raise typer.Exit(1)
 
@@ -521,6 +514,14 @@ def _write(file: Path, pieces: Iterable[str]) -> None:
             out.writelines(pieces)
     except OSError as error:
         raise Trouble(f"{file} cannot be written ({error.strerror})") from None
+
+
+def _print(tables: "Iterable[Table]", lines: Iterable[str]) -> None:
+    console = _console()
+    for table in tables:
+        console.print(table)
+    for line in lines:
+        typer.echo(line)
 
 
 def _beside() -> "Console":
