@@ -205,7 +205,7 @@ async def inspect(
     if month and not result.verdicts and not result.stray and not holds(store, month):
         raise NothingThere(store)
     # Of one request neither the month's chain nor its signature was looked at.
-    result.head = _head(store, result) if month else None
+    result.head = _head(store, month) if month else None
     return result
 
 
@@ -232,10 +232,8 @@ def _whole(checked: Iterator[Checked], result: Inspection) -> Iterator[Verdict]:
         yield last
 
 
-def _head(store: Store, result: Inspection) -> Head | None:
+def _head(store: Store, month: str) -> Head | None:
     """The signed end of the month's chain; None: there is none that can be read."""
-    first = next(iter(result.verdicts), None)
-    month = first.manifest.month if first else result.asked
     try:
         return Head.model_validate_json(store.get(f"{month}/head.json"))
     except (Missing, ValueError):
