@@ -8,7 +8,7 @@ have been broken and what not.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
@@ -18,6 +18,9 @@ from audit.facts import Fact, Place, Told
 from domain.events import ASIDE
 
 Proof = Literal["started", "breached", "ended"]
+
+Span = tuple[datetime, datetime]
+"""A time that began and ended."""
 
 
 class Standing(StrEnum):
@@ -41,6 +44,7 @@ class Promise:
         goal: the time allowed, as it was last.
         started, ended: the facts that began and ended it; retargeted: when the goal last changed.
         spent: how much of its time counted while it ran, up to `since` if it still does.
+        ran: when it ran, up to `since`.
         due_at: when that time was up; None: it rests, or beyond the known working days.
         breached_at: when it was broken; noticed_at: when the platform noticed.
         overrun: how much longer than promised it took or takes.
@@ -63,6 +67,7 @@ class Promise:
     who: str | None = None
     spent: timedelta = ZERO
     spent_before: timedelta = ZERO
+    ran: list[Span] = field(default_factory=list)
     retargeted_at: datetime | None = None
     warned: Fact | None = None
     breached: Fact | None = None
@@ -141,6 +146,16 @@ class Promise:
             return max(due, self.retargeted_at)
         return due
 
+    def overdue(self, until: datetime) -> Iterator[Span]:
+        """When it ran although its time was up. While it rests, nobody is late with it."""
+        left = self.goal
+        for began, ended in self.ran if self.since is None else [*self.ran, (self.since, until)]:
+            counted = self.hours.within(began, ended)
+            up = self.hours.after(began, left) if counted > left else None
+            if up is not None:
+                yield up, ended
+            left = max(left - counted, ZERO)
+
     # --- moved by what happens ------------------------------------------------------------------
 
     def reach(self, at: datetime) -> None:
@@ -155,6 +170,7 @@ class Promise:
         self.spent_before = self.spent
         if self.since is not None:
             self.spent += self.hours.within(self.since, at)
+            self.ran.append((self.since, at))
         else:
             self.last_start = at
         self.since = None
@@ -204,7 +220,7 @@ class Judgement:
 
     promises: list[Promise]
     doubts: list[Doubt]
-    outages: list[tuple[datetime, datetime]]
+    outages: list[Span]
 
 
 def judge(
@@ -242,7 +258,7 @@ class _Bench:
         self.working, self.round_the_clock = Hours(windows), Hours()
         self.promises: list[Promise] = []
         self.doubts: list[Doubt] = []
-        self.outages: list[tuple[datetime, datetime]] = []
+        self.outages: list[Span] = []
         self.now = {
             "urgency": told.brief["urgency"],
             "request_type": told.brief["type"],
@@ -260,7 +276,7 @@ class _Bench:
         self.window: tuple[datetime, datetime] | None = None
         self.window_stands = self.in_service = False
         self.hold: tuple[datetime, str] | None = None
-        self.held_before: list[tuple[datetime, datetime]] = []
+        self.held_before: list[Span] = []
 
     def hear(self, fact: Fact) -> None:
         """One fact."""
@@ -676,23 +692,21 @@ class _Bench:
 # --- whose lateness -------------------------------------------------------------------------------
 
 
-def _share_out_the_lateness(
-    promise: Promise, outages: list[tuple[datetime, datetime]], until: datetime
-) -> None:
-    """What the platform was down for after the promise was due is nobody's lateness."""
-    due, end = promise.due_at, promise.ended_at or until
+def _share_out_the_lateness(promise: Promise, outages: list[Span], until: datetime) -> None:
+    """What the platform was down for while a promise ran overdue is nobody's lateness."""
     if promise.standing not in (Standing.late, Standing.breached):
         return
-    running = ZERO if promise.since is None else promise.hours.within(promise.since, until)
-    promise.overrun = max(promise.spent + running - promise.goal, ZERO)
-    if due is not None:
-        down = (promise.hours.within(max(due, off), min(end, on)) for off, on in outages)
-        promise.platform_late = min(sum(down, ZERO), promise.overrun)
+    within, overdue = promise.hours.within, list(promise.overdue(until))
+    promise.overrun = sum((within(*span) for span in overdue), ZERO)
+    down = (
+        within(max(up, off), min(ended, on)) for up, ended in overdue for off, on in outages
+    )
+    promise.platform_late = sum(down, ZERO)
 
 
-def _merged(spans: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+def _merged(spans: list[Span]) -> list[Span]:
     """The same time, each moment counted once."""
-    merged: list[tuple[datetime, datetime]] = []
+    merged: list[Span] = []
     for began, ended in sorted(spans):
         if merged and began <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(merged[-1][1], ended))

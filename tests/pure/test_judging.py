@@ -76,6 +76,32 @@ def test_what_the_platform_missed_is_nobodys_lateness() -> None:
     assert answer.person_late == length("30s")
 
 
+def test_an_outage_before_a_hold_stays_the_platforms() -> None:
+    """Down for 25 minutes from the due moment on, held for two hours, done 15 minutes after."""
+    story = given_request().passes("35m").did("held", at="40m", reason="客户出差")
+    answer = promise(judged(story.did("resumed", at="160m").did("responded", at="175m")), "first_response")
+    assert answer.standing is Standing.late
+    assert (answer.overrun, answer.platform_late) == (length("45m"), length("25m"))
+    assert answer.person_late == length("20m")
+
+
+def test_an_outage_within_a_hold_is_not_what_a_promise_at_rest_was_late_for() -> None:
+    """An offer fell due in the hold, at 45 minutes, and was noticed only half an hour later."""
+    story = given_request(urgency="urgent").walked("responded")
+    for minute in range(1, 43):  # So that nothing before is noticed late.
+        story.passes(f"{minute}m")
+        if minute == 30:
+            story.offered()
+        if minute == 35:
+            story.did("held", reason="客户出差")
+    story.passes("75m")
+    found = judged(story.did("resumed", at="80m").did("plan_told", at="90m"))
+    assert found.outages == [(at("45m"), at("75m"))]
+    plan = promise(found, "solution_feedback")
+    assert (plan.standing, plan.overrun) == (Standing.late, length("15m"))
+    assert plan.platform_late == timedelta(0)
+
+
 def test_what_was_done_in_time_is_kept_however_late_the_platform_hears_of_it() -> None:
     story = given_request().passes("29m").did("responded", at="31m", occurred_at="9m")
     answer = promise(judged(story), "first_response")
