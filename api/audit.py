@@ -21,7 +21,7 @@ from audit.semantics import CannotReplay
 from audit.sources import manifest_of, story_of
 from audit.store import Missing, Store
 from audit.time_travel import NotYet, as_it_stood
-from audit.verification import check_replay
+from audit.verification import check_unarchived
 from domain.shown import ShownVerification
 from domain.values import Moment, rfc3339
 from domain.view import obligations, view
@@ -89,7 +89,7 @@ async def get_verification(services: Served, caller: Auditor, number: str) -> Re
         known = {name: found[name] for name in ShownVerification.model_fields if name in found}
         return JSONResponse({**known, "archived": True})
     story = await _story(services, number)
-    replayed = await _apart(check_replay(_ring(services), story))
+    replayed = await _apart(check_unarchived(_ring(services), story))
     return JSONResponse(inspection.unarchived(story, replayed))
 
 

@@ -18,11 +18,11 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
-from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.client import Client, WorkflowHistory
+from temporalio.service import RPCError, RPCStatusCode
 
 from audit.access import written
-from audit.histories import HistoryGone, Story, delete, fetch, is_running
+from audit.histories import HistoryGone, NoHistory, Story, delete, is_running
 from audit.keys import key_file, wrapped
 from audit.manifests import (
     BEGINNING,
@@ -35,19 +35,22 @@ from audit.manifests import (
     public_key,
     read_entry,
 )
-from audit.sources import manifest_of
+from audit.sources import from_server, manifest_of
 from audit.store import Missing, Store
 from domain.policy import Retention
-from records import access_log, chain, tables
+from records import access_log, chain, earlier_runs, tables
 from records.chain import Kind
 from records.personal import Why, erase_old
-from records.sealing import DataKey, KeyRing
+from records.sealing import DataKey, KeyRing, Unsealable
+from workflows.messages import WORKFLOW
 
 log = structlog.get_logger("audit")
 
 ROUND_SECONDS = 30.0
 LAST_SECONDS = 3.0
 EVERY_DAY = timedelta(days=1)
+LISTED_LATE = timedelta(minutes=10)
+"""How much later than it ended the server may list a run, at the most."""
 THREE_YEARS = Retention().records
 
 
@@ -83,12 +86,13 @@ class Archivist:
         self._ring, self._key = ring, key
         self._zone, self._kept_for, self._now = ZoneInfo(timezone), kept_for, now
         self._looked_for_old: datetime | None = None
+        self._looked_for_runs: datetime | None = None
         self._gone: set[str] = set()
 
     async def run(self) -> None:
         """Archive for ever; whatever goes wrong is tried again in the next round."""
         while True:
-            for step in (self.erase_all, self.archive_all, self.sign_all):
+            for step in (self.erase_all, self.keep_runs, self.archive_all, self.sign_all):
                 await self._attempt(step)
             await asyncio.sleep(ROUND_SECONDS)
 
@@ -124,6 +128,21 @@ class Archivist:
             manifest = await manifest_of(self._engine, each.number)
             if not await delete(self._client, each.number, manifest.runs if manifest else ()):
                 await asyncio.to_thread(chain.mark_swept, self._engine, each.number)
+
+    async def keep_runs(self) -> int:
+        """Keep the runs of requests that went on in a new one, while the server has them; how many.
+
+        Raises:
+            temporalio.service.RPCError: the server did not answer.
+        """
+        now, since, added = self._now(), self._looked_for_runs, 0
+        query = f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus = 'ContinuedAsNew'"
+        if since is not None:
+            query += f" AND CloseTime >= '{(since - LISTED_LATE).astimezone(UTC).isoformat()}'"
+        async for each in self._client.list_workflows(query):
+            added += await self._keep_run(each.id, each.run_id)
+        self._looked_for_runs = now
+        return added
 
     async def archive_all(self) -> int:
         """Archive every closed request that waits, and who read what; how many requests were added.
@@ -162,16 +181,35 @@ class Archivist:
                     signed.append(head)
         return signed
 
+    async def _keep_run(self, number: str, run: str) -> bool:
+        if not await asyncio.to_thread(earlier_runs.is_wanted, self._engine, number, run):
+            return False
+        try:
+            history = await self._client.get_workflow_handle(number, run_id=run).fetch_history()
+            content = Story(number, (WorkflowHistory(number, history.events),)).written()
+            return await asyncio.to_thread(earlier_runs.keep, self._engine, number, run, content)
+        except IntegrityError:  # Another was faster.
+            return False
+        except Unsealable as error:
+            log.error("run_not_kept", number=number, run=run, error=str(error))
+            return False
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return False
+
     async def _archive_one(self, closed: tables.Archive) -> bool:
         try:
             if await is_running(self._client, closed.number):
                 return False  # Its last workflow task is still to come.
-            story = await fetch(self._client, closed.number)
-        except HistoryGone:
+            story = await from_server(self._engine, self._client, closed.number)
+        except (HistoryGone, NoHistory) as error:
             if closed.number not in self._gone:
-                log.error("history_gone", number=closed.number)
+                log.error("history_not_archived", number=closed.number, error=str(error))
             self._gone.add(closed.number)
             return False
+        if story.lacks:
+            log.error("history_incomplete", number=closed.number, lacks=story.lacks)
         return await asyncio.to_thread(self._archive, closed, story)
 
     def _erase_old(self) -> None:

@@ -158,9 +158,9 @@ def _told(settings: Settings, number: str) -> "tuple[Story, Replayed] | None":
     from temporalio.service import RPCError
 
     from audit.forms import reachable
-    from audit.histories import HistoryGone, fetch
-    from audit.sources import manifest_of
-    from audit.verification import check_replay
+    from audit.histories import HistoryGone, NoHistory
+    from audit.sources import from_server, manifest_of
+    from audit.verification import check_unarchived
     from records.queries import stored
     from runtime import preflight
     from runtime.keys import key_ring
@@ -177,14 +177,16 @@ def _told(settings: Settings, number: str) -> "tuple[Story, Replayed] | None":
     async def told() -> "tuple[Story, Replayed] | None":
         if await manifest_of(engine, number) is not None:
             return None
-        story = await fetch(await connect(found, lazy=True), number)
-        return story, await check_replay(key_ring(settings), story)
+        story = await from_server(engine, await connect(found, lazy=True), number)
+        return story, await check_unarchived(key_ring(settings), story)
 
     found = as_started(settings)
     try:
         return asyncio.run(told())
     except HistoryGone:
         return None
+    except NoHistory as error:
+        raise Trouble(f"{number} is not archived yet, and {error}") from None
     except (RPCError, RuntimeError):
         away = preflight.no_temporal(found)
         raise Trouble(f"{number} is not archived yet, and {away.found}", away.advice) from None

@@ -6,14 +6,25 @@ import gzip
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
 from records.sealing import DataKey, Unsealable
+
+_ENDS = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+}
 
 
 class HistoryGone(Exception):
@@ -37,16 +48,24 @@ class Story:
         return sum(len(run.events) for run in self.runs)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it begins where the request began, and not with a later run."""
-        started = self.runs[0].events[0].workflow_execution_started_event_attributes
-        return not started.continued_execution_run_id
+    def lacks(self) -> str | None:
+        """Which run is not there although the others tell of it; None: none."""
+        if earlier := _started(self.runs[0]).continued_execution_run_id:
+            return f"the run before the first, {earlier}, is not there"
+        for run, later in pairwise(self.runs):
+            if (next_run := _continued_as(run)) != later.run_id:
+                return f"the run after {run.run_id}, {next_run or 'the last'}, is not there"
+        return None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it ends for good, and not in the middle or by going on in another run."""
+        return self.runs[-1].events[-1].event_type in _ENDS
 
     @property
     def is_about(self) -> set[str]:
         """The requests that the file and its runs say they belong to: one, if all is well."""
-        started = (run.events[0].workflow_execution_started_event_attributes for run in self.runs)
-        return {self.number, *(each.workflow_id for each in started)}
+        return {self.number, *(_started(run).workflow_id for run in self.runs)}
 
     @property
     def builds(self) -> tuple[str, ...]:
@@ -120,22 +139,36 @@ async def is_running(client: Client, number: str) -> bool:
     return described.status is WorkflowExecutionStatus.RUNNING
 
 
-async def fetch(client: Client, number: str) -> Story:
+async def fetch(client: Client, number: str, kept: Iterable[WorkflowHistory] = ()) -> Story:
     """The history of a request as far as it goes, every run of it.
+
+    Args:
+        kept: runs that the server need not have any more. Where one is lacking in both, the
+            history begins with the one after it.
 
     Raises:
         HistoryGone: the server does not have it any more.
         temporalio.service.RPCError: the server did not answer.
     """
+    known = {run.run_id: run for run in kept}
+
+    async def run_of(run: str) -> WorkflowHistory:
+        if run not in known:
+            handle = client.get_workflow_handle(number, run_id=run or None)
+            known[run] = WorkflowHistory(number, (await handle.fetch_history()).events)
+        return known[run]
+
     try:
-        described = await client.get_workflow_handle(number).describe()
-        run = described.raw_description.workflow_execution_info.first_run_id
-        runs = []
-        while run:
-            handle = client.get_workflow_handle(number, run_id=run)
-            history = await handle.fetch_history()
-            runs.append(WorkflowHistory(number, history.events))
-            run = _continued_as(history)
+        runs = [await run_of("")]
+        while earlier := _started(runs[0]).continued_execution_run_id:
+            try:
+                runs.insert(0, await run_of(earlier))
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                break
+        while later := _continued_as(runs[-1]):
+            runs.append(await run_of(later))
     except RPCError as error:
         raise _gone(error, number) from None
     return Story(number, tuple(runs))
@@ -186,6 +219,10 @@ def _about(number: str) -> str:
 
 def _gone(error: RPCError, number: str) -> Exception:
     return HistoryGone(number) if error.status is RPCStatusCode.NOT_FOUND else error
+
+
+def _started(history: WorkflowHistory) -> WorkflowExecutionStartedEventAttributes:
+    return history.events[0].workflow_execution_started_event_attributes
 
 
 def _continued_as(history: WorkflowHistory) -> str:

@@ -187,7 +187,7 @@ async def inspect(
                 result.verdicts.put(place, verdict)
 
     def keep(place: int, verdict: Verdict, replayed: Replayed) -> None:
-        verdict.findings += replayed.findings
+        verdict.findings += [*replayed.findings, *replayed.held_against(verdict.manifest)]
         verdict.judged = replayed.judged
         if replayed.trace is not None:
             result.figures.add(replayed.trace)

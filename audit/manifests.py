@@ -89,9 +89,13 @@ class Manifest(Entry):
 
 def described(story: Story, content: bytes) -> dict[str, Any]:
     """What a manifest says of the history itself, and of its file's content."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"number": story.number, "sha256": sha256, **counted(story)}
+
+
+def counted(story: Story) -> dict[str, Any]:
+    """What a manifest says of a history without knowing what happened in it."""
     return {
-        "number": story.number,
-        "sha256": hashlib.sha256(content).hexdigest(),
         "events": story.events,
         "runs": tuple(run.run_id for run in story.runs),
         "builds": story.builds,

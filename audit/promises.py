@@ -698,9 +698,7 @@ def _share_out_the_lateness(promise: Promise, outages: list[Span], until: dateti
         return
     within, overdue = promise.hours.within, list(promise.overdue(until))
     promise.overrun = sum((within(*span) for span in overdue), ZERO)
-    down = (
-        within(max(up, off), min(ended, on)) for up, ended in overdue for off, on in outages
-    )
+    down = (within(max(up, off), min(ended, on)) for up, ended in overdue for off, on in outages)
     promise.platform_late = sum(down, ZERO)
 
 

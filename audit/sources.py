@@ -5,18 +5,33 @@ import asyncio
 from sqlalchemy import Engine
 from temporalio.client import Client
 
-from audit.histories import Story, fetch
+from audit.histories import NoHistory, Story, fetch
 from audit.manifests import Manifest
 from audit.store import Store
 from audit.verification import story
-from records import chain
-from records.sealing import KeyRing
+from records import chain, earlier_runs
+from records.sealing import KeyRing, Unsealable
 
 
 async def manifest_of(engine: Engine, number: str) -> Manifest | None:
     """The manifest of an archived request; None: it is not archived, or not yet."""
     row = await asyncio.to_thread(chain.of, engine, number)
     return Manifest.model_validate_json(row.content) if row else None
+
+
+async def from_server(engine: Engine, client: Client, number: str) -> Story:
+    """The history of a request that is not archived, with the runs that the server has forgotten.
+
+    Raises:
+        HistoryGone: the server does not have it any more.
+        NoHistory: what was kept of its runs does not open.
+        temporalio.service.RPCError: the server did not answer.
+    """
+    try:
+        kept = await asyncio.to_thread(earlier_runs.kept, engine, number)
+    except Unsealable as error:
+        raise NoHistory(f"a run that was kept does not open: {error}") from None
+    return await fetch(client, number, [run for each in kept for run in Story.read(each).runs])
 
 
 async def story_of(
@@ -27,10 +42,10 @@ async def story_of(
     Raises:
         HistoryGone: neither the archive nor the server has it.
         Missing: the archive should have it or its key, and has not.
-        NoHistory: the archive's file holds none, or does not open.
+        NoHistory: what was kept holds none, or does not open.
         temporalio.service.RPCError: the server did not answer.
     """
     manifest = await manifest_of(engine, number)
     if manifest is None:
-        return await fetch(client, number)
+        return await from_server(engine, client, number)
     return await asyncio.to_thread(story, store, ring, manifest)

@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from enum import StrEnum
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from temporalio.client import WorkflowHistory
 
@@ -21,7 +21,17 @@ from audit.event_log import Trace, trace
 from audit.facts import told_by
 from audit.histories import NoHistory, Story
 from audit.keys import key_file, key_of
-from audit.manifests import BEGINNING, AnyEntry, Entry, Erasure, Head, Manifest, Reads, read_entry
+from audit.manifests import (
+    BEGINNING,
+    AnyEntry,
+    Entry,
+    Erasure,
+    Head,
+    Manifest,
+    Reads,
+    counted,
+    read_entry,
+)
 from audit.promises import judge
 from audit.semantics import Watcher, differences, replay_whole
 from audit.store import Missing, Store
@@ -39,12 +49,14 @@ class Fault(StrEnum):
     history_changed = "history_changed"
     history_misplaced = "history_misplaced"
     history_unreadable = "history_unreadable"
+    history_incomplete = "history_incomplete"
     key_missing = "key_missing"
     key_wrong = "key_wrong"
     erasure_incomplete = "erasure_incomplete"
     reads_missing = "reads_missing"
     reads_changed = "reads_changed"
     manifest_changed = "manifest_changed"
+    manifest_untrue = "manifest_untrue"
     manifest_missing = "manifest_missing"
     chain_broken = "chain_broken"
     head_missing = "head_missing"
@@ -190,6 +202,7 @@ class Replayed(NamedTuple):
         trace: the request as an event log has it; None: likewise.
         forms: the forms that the request gave rise to.
         numbers: their numbers, by key.
+        says: what its manifest has to say, as far as the history tells it.
     """
 
     findings: list[Finding]
@@ -197,6 +210,14 @@ class Replayed(NamedTuple):
     trace: Trace | None = None
     forms: list[Form] = []
     numbers: dict[str, str] = {}
+    says: dict[str, Any] = {}
+
+    def held_against(self, manifest: Manifest) -> Iterator[Finding]:
+        """What the manifest says otherwise than the history."""
+        for name, value in self.says.items():
+            if (said := getattr(manifest, name)) != value:
+                detail = f"{name}: it says {said}, the history {value}"
+                yield Finding(Fault.manifest_untrue, manifest.number, detail)
 
 
 async def check_replay(ring: KeyRing, story: Story) -> Replayed:
@@ -208,19 +229,35 @@ async def check_replay(ring: KeyRing, story: Story) -> Replayed:
     """
     watcher = Watcher()
     findings = [finding async for finding in _replay(ring, story, watcher)]
-    seen = story.is_whole and story.runs[-1].run_id in watcher.until
+    seen = not story.lacks and story.runs[-1].run_id in watcher.until
     if not seen or any(each.fault is Fault.replay_differs for each in findings):
-        return Replayed(findings)
+        return Replayed(findings, says=counted(story))
     told = await told_by(ring, story, watcher)
     try:
         found = judge(told)
     except (LookupError, TypeError, ValueError) as error:
         about = f"cannot be judged: {type(error).__name__}"
-        return Replayed([*findings, Finding(Fault.promise_differs, story.number, about)])
+        findings.append(Finding(Fault.promise_differs, story.number, about))
+        return Replayed(findings, says=counted(story))
     findings += (Finding(Fault.promise_differs, story.number, str(each)) for each in found.doubts)
     request = told.request
+    says = {
+        **counted(story),
+        "policy_version": request.policy.version,
+        "outcome": request.outcome,
+        "closed_at": request.closed_at,
+    }
     verdict = judged(story, told, found)
-    return Replayed(findings, verdict, trace(told), forms(request), dict(request.numbers))
+    return Replayed(findings, verdict, trace(told), forms(request), dict(request.numbers), says)
+
+
+async def check_unarchived(ring: KeyRing, story: Story) -> Replayed:
+    """The same of a request that the server still has: it need not be over, but must be whole."""
+    replayed = await check_replay(ring, story)
+    if story.lacks:
+        gap = Finding(Fault.history_incomplete, story.number, story.lacks)
+        return replayed._replace(findings=[gap, *replayed.findings])
+    return replayed
 
 
 async def _replay(ring: KeyRing, story: Story, watcher: Watcher) -> AsyncIterator[Finding]:
@@ -325,6 +362,8 @@ def _check_history(
     if told.is_about != {number}:
         about = ", ".join(sorted(told.is_about))
         yield Finding(Fault.history_misplaced, number, f"it tells of {about}")
+    if (lacks := told.lacks) or not told.is_over:
+        yield Finding(Fault.history_incomplete, number, lacks or "it does not end")
 
 
 def _check_reads(store: Store, entry: Reads) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ FAULTS: dict[Fault, tuple[str, str]] = {
     ),
     Fault.history_misplaced: ("The file tells of another request", "文件讲的是另一个请求"),
     Fault.history_unreadable: ("The history does not open", "历史无法打开"),
+    Fault.history_incomplete: ("The history is not whole", "历史不完整"),
     Fault.key_missing: ("The record's key is not there", "该记录的密钥不在"),
     Fault.key_wrong: ("The ring does not open the record's key", "密钥环打不开该记录的密钥"),
     Fault.erasure_incomplete: (
@@ -29,6 +30,10 @@ FAULTS: dict[Fault, tuple[str, str]] = {
     Fault.reads_changed: ("Rows of the access log were altered", "访问日志的记录被改动"),
     Fault.reads_missing: ("Rows of the access log are not there", "访问日志的记录不在"),
     Fault.manifest_changed: ("A manifest was altered or moved", "清单被改动或移动"),
+    Fault.manifest_untrue: (
+        "The manifest says otherwise than the history",
+        "清单所述与历史不符",
+    ),
     Fault.manifest_missing: ("A manifest was removed", "清单被删除"),
     Fault.chain_broken: ("The chain is broken", "链已断开"),
     Fault.head_missing: ("The month was not signed", "该月没有签名"),

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from itertools import cycle, islice
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
@@ -33,7 +34,7 @@ from audit.inspection import Inspection, inspect
 from audit.keys import key_file, wrapped
 from audit.manifests import BEGINNING, Head, Manifest, described, public_key
 from audit.store import Store
-from audit.verification import story
+from audit.verification import check_replay, story
 from records.sealing import DataKey, KeyRing
 from runtime.temporal import plugin
 from tests.databases import RING, RING_TEXT
@@ -51,9 +52,14 @@ RECORDED = Path(__file__).parents[1] / "tests" / "workflow" / "histories"
 
 @dataclass(frozen=True)
 class Copy(Story):
-    """A recorded history under another number, written without being worked out anew."""
+    """A recorded history under another number, written without being worked out anew.
+
+    Attributes:
+        says: what its manifest has to say.
+    """
 
     text: str = ""
+    says: dict[str, Any] = field(default_factory=dict)
 
     def written(self) -> bytes:
         """As if it had been recorded so."""
@@ -144,12 +150,9 @@ def archive(store: Store, key: Ed25519PrivateKey, count: int) -> list[Manifest]:
             seq=place + 1,
             month=MONTH,
             file=f"{MONTH}/{told.number}.history",
-            policy_version="0123456789abcdef",
-            outcome="completed",
-            closed_at=now,
             archived_at=now,
             previous=manifests[-1].hash if manifests else BEGINNING,
-            **described(told, content),
+            **{**described(told, content), **told.says},
         )
         store.put(manifest.file, content)
         store.put(key_file(told.number), wrapped(RING, told.number, own).encode())
@@ -170,16 +173,17 @@ def archive(store: Store, key: Ed25519PrivateKey, count: int) -> list[Manifest]:
 
 def _copies() -> Iterator[Copy]:
     recorded = [_recorded(path) for path in sorted(RECORDED.glob("v*/*.json"))]
-    for place, (told, text) in enumerate(cycle(recorded)):
+    for place, (told, text, says) in enumerate(cycle(recorded)):
         number = f"CR20261101-{place + 1:06d}"
-        yield Copy(number, told.runs, text.replace(told.number, number))
+        yield Copy(number, told.runs, text.replace(told.number, number), says)
 
 
-def _recorded(path: Path) -> tuple[Story, str]:
+def _recorded(path: Path) -> tuple[Story, str, dict[str, Any]]:
     history = WorkflowHistory.from_json("", path.read_text(encoding="utf-8"))
     number = history.events[0].workflow_execution_started_event_attributes.workflow_id
     told = Story(number, (WorkflowHistory(number, history.events),))
-    return told, gzip.decompress(told.written()).decode()
+    says = asyncio.run(check_replay(RING, told)).says
+    return told, gzip.decompress(told.written()).decode(), says
 
 
 # --- the bare replayer ----------------------------------------------------------------------------

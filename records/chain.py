@@ -1,15 +1,17 @@
 """The chain of the archive in the database: what waits for its archive, and the next link."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from sqlalchemy import Engine, delete, func, update
 from sqlmodel import col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from records.engine import reading, writing
 from records.personal import was_erased
-from records.tables import AccessPending, Archive, Erasure, Link
+from records.tables import AccessPending, Archive, EarlierRun, Erasure, Link
 
 
 class Kind(StrEnum):
@@ -22,17 +24,27 @@ class Kind(StrEnum):
 
 def waiting(engine: Engine, after: str = "", limit: int = 100) -> list[Archive]:
     """Closed requests whose history is to be archived, by number from after this one."""
+    wanted = _waiting().where(Archive.number > after).order_by(col(Archive.number)).limit(limit)
+    with reading(engine) as session:
+        return list(session.exec(wanted))
+
+
+def overdue(engine: Engine, closed_before: datetime) -> list[str]:
+    """Requests that closed before then and wait for their archive still, the oldest first."""
+    wanted = _waiting().where(col(Archive.closed_at) < closed_before)
+    with reading(engine) as session:
+        rows = session.exec(wanted.order_by(col(Archive.closed_at), col(Archive.number)))
+        return [row.number for row in rows]
+
+
+def _waiting() -> SelectOfScalar[Archive]:
     archived = (col(Link.number) == col(Archive.number)) & (col(Link.kind) == Kind.history)
-    wanted = (
+    return (
         select(Archive)
         .join(Link, archived, isouter=True)
         .join(Erasure, col(Erasure.number) == col(Archive.number), isouter=True)
-        .where(col(Link.seq).is_(None), col(Erasure.number).is_(None), Archive.number > after)
-        .order_by(col(Archive.number))
-        .limit(limit)
+        .where(col(Link.seq).is_(None), col(Erasure.number).is_(None))
     )
-    with reading(engine) as session:
-        return list(session.exec(wanted))
 
 
 def add(
@@ -44,6 +56,8 @@ def add(
     takes: Sequence[int] = (),
 ) -> bool:
     """Add an entry to the chain, once for each request; whether it is new.
+
+    With a history, which has them all, the runs that were kept of the request go.
 
     Nobody's history is added once they were erased, and no history keeps its key beside its
     erasure, whichever of the two came first.
@@ -69,6 +83,8 @@ def add(
         session.add(link(last))
         if kind is Kind.erasure:
             session.exec(update(Link).where(col(Link.number) == number).values(key=None))
+        elif kind is Kind.history:
+            session.exec(delete(EarlierRun).where(col(EarlierRun.number) == number))
         return True
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Engine, func, update
+from sqlalchemy import ColumnElement, Engine, delete, func, update
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
@@ -26,7 +26,17 @@ from records import shown
 from records.engine import forget_what_was_overwritten, reading, ring_of, writing
 from records.geography import Place
 from records.sealing import DataKey, KeyRing, Unsealable
-from records.tables import Archive, Customer, Erasure, Form, Intake, Link, Request, Timeline
+from records.tables import (
+    Archive,
+    Customer,
+    EarlierRun,
+    Erasure,
+    Form,
+    Intake,
+    Link,
+    Request,
+    Timeline,
+)
 
 ERASED = "erased"
 """Stands in place of what was destroyed where a column must hold something."""
@@ -336,6 +346,7 @@ def _destroy(session: Session, numbers: list[str], now: datetime, why: Why) -> N
     blank = {"body": ERASED, "body_hash": ERASED, "place": None}
     session.exec(update(Intake).where(col(Intake.number).in_(numbers)).values(**blank))
     session.exec(update(Link).where(col(Link.number).in_(numbers)).values(key=None))
+    session.exec(delete(EarlierRun).where(col(EarlierRun.number).in_(numbers)))
     _forget(session, numbers, now)
     there = set(session.exec(select(Erasure.number).where(col(Erasure.number).in_(numbers))))
     for number in numbers:

@@ -437,6 +437,20 @@ class Link(Record, table=True):
     filed: bool = Field(default=False, index=True)
 
 
+class EarlierRun(Record, table=True):
+    """A run of a request that went on in a new one, until the whole request is archived.
+
+    Attributes:
+        content: its history, sealed with the customer's key.
+    """
+
+    __tablename__ = "earlier_run"
+
+    run: str = Field(primary_key=True)
+    number: str = Field(foreign_key="intake.number", index=True)
+    content: bytes
+
+
 class Webhook(Record, table=True):
     """A subscription.
 

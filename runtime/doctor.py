@@ -23,7 +23,7 @@ from activities.channels import LOG, Outgoing
 from activities.providers.port import NotSent
 from activities.working_days import calendar_for
 from domain.vocabulary import MessageChannel, Role
-from records import personal
+from records import chain, personal
 from records.engine import MIGRATIONS, open_engine
 from records.sealing import Unsealable
 from records.upkeep import recorded
@@ -111,6 +111,7 @@ async def findings(settings: Settings, *, providers: bool = False) -> AsyncItera
         yield await asyncio.to_thread(_personal_data, settings)
     if database.verdict is Verdict.ok and not database.advice:
         yield await asyncio.to_thread(_reconciled, settings)
+        yield await asyncio.to_thread(_archived, settings)
     yield _metrics(settings)
     runs_here = preflight.is_held(settings.data_dir)
     if runs_here:
@@ -334,6 +335,21 @@ def _reconciled(settings: Settings) -> Finding:
     if every is not None and datetime.now(UTC) - last.ran_at > max(3 * every, timedelta(hours=3)):
         return Finding(what, Verdict.advice, found, "a worker runs it by a schedule: see its log")
     return Finding(what, Verdict.ok, found)
+
+
+def _archived(settings: Settings) -> Finding:
+    """Whether what closed an hour ago is archived: Temporal does not keep histories for ever."""
+    what = "Archive"
+    engine = open_engine(settings.database)
+    try:
+        waiting = chain.overdue(engine, datetime.now(UTC) - timedelta(hours=1))
+    finally:
+        engine.dispose()
+    if not waiting:
+        return Finding(what, Verdict.ok, f"what has closed is in {settings.archive}")
+    found = f"{len(waiting)} closed requests are not archived, the oldest is {waiting[0]}"
+    advice = "a worker archives them before Temporal's retention is over: see its log"
+    return Finding(what, Verdict.advice, found, advice)
 
 
 def _metrics(settings: Settings) -> Finding:

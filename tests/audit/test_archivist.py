@@ -104,7 +104,7 @@ async def test_the_records_know_a_manifest_made_anew(
     desk = await closed(live_worker, engine, standard)
     await archivist.archive_all()
     true = archived(store)[desk.number]
-    false = true.model_copy(update={"closed_at": true.closed_at - timedelta(hours=1)})
+    false = true.model_copy(update={"archived_at": true.archived_at - timedelta(hours=1)})
     store.put(true.name, false.written())
     alone, held_against = [
         await inspect(store, RING_TEXT, [], number=desk.number, records=records)

@@ -1,7 +1,6 @@
 """What is erased is gone from the archive and from the server, and the chain says so and holds."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +8,6 @@ from sqlalchemy import Engine
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from activities.registry import Activities
 from audit.archivist import Archivist
 from audit.histories import HistoryGone, fetch
 from audit.inspection import Inspection, inspect, lines
@@ -20,16 +18,12 @@ from audit.store import Missing, Store
 from audit.verification import Fault, Finding, check_month, check_one, months, story
 from domain.policy import Policy
 from records import chain
-from records.engine import migrate, open_engine, writing
+from records.engine import writing
 from records.personal import erase
-from records.seed import seed
 from records.tables import Archive
-from runtime.temporal import plugin, prepare
 from tests.audit.test_archivist import KEY, now, sleep
-from tests.conftest import BIN, DELETES_SOON
 from tests.databases import RING, RING_TEXT
 from tests.desk import Desk, open_desk
-from worker import build_worker
 
 pytestmark = pytest.mark.server
 
@@ -37,27 +31,8 @@ YEARS = timedelta(days=1096)
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A database of these tests' own, so that the archive begins with the chain."""
-    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('records') / 'aftersales.db'}", RING)
-    migrate(engine)
-    seed(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(scope="module")
-async def live(engine: Engine) -> AsyncIterator[WorkflowEnvironment]:
-    """A server of these tests' own: another test's worker would take our requests elsewhere."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(BIN / "temporal"),
-        plugins=[plugin(RING)],
-        dev_server_log_level="error",
-        dev_server_extra_args=DELETES_SOON,
-    ) as env:
-        await prepare(env.client)
-        async with build_worker(env.client, Activities(engine)):
-            yield env
+def engine(own_records: Engine) -> Engine:
+    return own_records
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +41,23 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture
-def archivist(live: WorkflowEnvironment, engine: Engine, store: Store) -> Archivist:
-    return Archivist(engine, live.client, store, RING, KEY)
+def archivist(server: WorkflowEnvironment, engine: Engine, store: Store) -> Archivist:
+    return Archivist(engine, server.client, store, RING, KEY)
 
 
 async def closed(
-    live: WorkflowEnvironment, engine: Engine, policy: Policy, phone: str, runs: int = 1
+    server: WorkflowEnvironment, engine: Engine, policy: Policy, phone: str, runs: int = 1
 ) -> Desk:
     """A request that was cancelled, of the customer with this number."""
     limit = 5000 if runs == 1 else 12
     desk = await open_desk(
-        live.client, engine, policy, now, sleep, history_limit=limit, customer={"phone": phone}
+        server.client,
+        engine,
+        policy,
+        now,
+        sleep,
+        history_limit=limit,
+        customer={"phone": phone},
     )
     await desk.says("responded", note="婆婆的电话是她自己的")
     await desk.says("noted", text="婆婆在家")
@@ -102,10 +83,14 @@ async def looked_at(store: Store) -> Inspection:
 
 
 async def test_an_erased_history_opens_to_nobody_and_the_chain_holds(
-    archivist: Archivist, store: Store, live: WorkflowEnvironment, engine: Engine, standard: Policy
+    archivist: Archivist,
+    store: Store,
+    server: WorkflowEnvironment,
+    engine: Engine,
+    standard: Policy,
 ) -> None:
-    desk = await closed(live, engine, standard, "13800000001", runs=2)
-    other = await closed(live, engine, standard, "13800000002")
+    desk = await closed(server, engine, standard, "13800000001", runs=2)
+    other = await closed(server, engine, standard, "13800000002")
     await archivist.archive_all()
     manifest = await manifest_of(engine, desk.number)
     assert manifest is not None
@@ -119,11 +104,11 @@ async def test_an_erased_history_opens_to_nobody_and_the_chain_holds(
         story(store, RING, manifest)
     assert store.get(manifest.file) == sealed
     with pytest.raises(HistoryGone):
-        await fetch(live.client, desk.number)
+        await fetch(server.client, desk.number)
     for run in manifest.runs:
         with pytest.raises(RPCError):
-            await live.client.get_workflow_handle(desk.number, run_id=run).fetch_history()
-    assert (await fetch(live.client, other.number)).events
+            await server.client.get_workflow_handle(desk.number, run_id=run).fetch_history()
+    assert (await fetch(server.client, other.number)).events
 
     found = await looked_at(store)
     assert found.findings == []
@@ -139,15 +124,19 @@ async def test_an_erased_history_opens_to_nobody_and_the_chain_holds(
 
 
 async def test_what_was_erased_before_it_was_archived_is_never_archived(
-    archivist: Archivist, store: Store, live: WorkflowEnvironment, engine: Engine, standard: Policy
+    archivist: Archivist,
+    store: Store,
+    server: WorkflowEnvironment,
+    engine: Engine,
+    standard: Policy,
 ) -> None:
-    desk = await closed(live, engine, standard, "13800000003")
+    desk = await closed(server, engine, standard, "13800000003")
     erase(engine, desk.number, datetime.now(UTC))
     assert await archivist.archive_all() == 0
     await swept(archivist, engine)
     assert await manifest_of(engine, desk.number) is None
     with pytest.raises(HistoryGone):
-        await fetch(live.client, desk.number)
+        await fetch(server.client, desk.number)
     found = await inspect(store, RING_TEXT, [public_key(KEY)], number=desk.number)
     assert (found.findings, list(found.verdicts)) == ([], [])
     assert next(lines(found)).startswith(f"{desk.number}: erased before")
@@ -157,12 +146,12 @@ async def test_what_was_erased_before_it_was_archived_is_never_archived(
 async def test_an_erasure_that_stopped_half_way_is_completed(
     archivist: Archivist,
     store: Store,
-    live: WorkflowEnvironment,
+    server: WorkflowEnvironment,
     engine: Engine,
     standard: Policy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    desk = await closed(live, engine, standard, "13800000004")
+    desk = await closed(server, engine, standard, "13800000004")
     await archivist.archive_all()
     manifest = await manifest_of(engine, desk.number)
     assert manifest is not None
@@ -190,16 +179,20 @@ def _unreachable(name: str) -> None:
 
 
 async def test_what_is_older_than_records_are_kept_is_erased_once_a_day(
-    archivist: Archivist, store: Store, live: WorkflowEnvironment, engine: Engine, standard: Policy
+    archivist: Archivist,
+    store: Store,
+    server: WorkflowEnvironment,
+    engine: Engine,
+    standard: Policy,
 ) -> None:
-    old, recent = [await closed(live, engine, standard, "13800000005") for _ in range(2)]
+    old, recent = [await closed(server, engine, standard, "13800000005") for _ in range(2)]
     await archivist.archive_all()
     await archivist.erase_all()
     with writing(engine) as session:
         session.get_one(Archive, old.number).closed_at -= YEARS
     await archivist.erase_all()
     assert chain.unswept(engine) == []  # Today it has looked already.
-    tomorrow = Archivist(engine, live.client, store, RING, KEY)
+    tomorrow = Archivist(engine, server.client, store, RING, KEY)
     await swept(tomorrow, engine)
     found = await looked_at(store)
     verdicts = {v.manifest.number: v for v in found.verdicts}
@@ -211,10 +204,14 @@ async def test_what_is_older_than_records_are_kept_is_erased_once_a_day(
 
 
 async def test_a_key_that_is_destroyed_cannot_be_excused_by_a_made_up_entry(
-    archivist: Archivist, store: Store, live: WorkflowEnvironment, engine: Engine, standard: Policy
+    archivist: Archivist,
+    store: Store,
+    server: WorkflowEnvironment,
+    engine: Engine,
+    standard: Policy,
 ) -> None:
     """The intruder destroys a key and puts an erasure of their own at the end of the chain."""
-    await closed(live, engine, standard, "13800000009")
+    await closed(server, engine, standard, "13800000009")
     await archivist.archive_all()
     (month,) = months(store)
     checked = list(check_month(store, RING, month, [public_key(KEY)]))

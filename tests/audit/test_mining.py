@@ -332,11 +332,13 @@ async def test_many_histories_are_told_on_every_core(
 
 
 async def test_a_span_of_time_takes_what_was_closed_in_it(whole: Archive, tmp_path: Path) -> None:
-    closed = whole.manifests[0].closed_at
-    later = closed + timedelta(seconds=1)
-    mined = await mine(whole.store, RING_TEXT, tmp_path, since=closed, until=later)
-    assert mined.figures.requests == 7
-    assert mined.files[0].name == f"{closed:%Y-%m-%d}_{later:%Y-%m-%d}.xes"
+    first, *_, last = closed = sorted(each.closed_at for each in whole.manifests)
+    later = last + timedelta(seconds=1)
+    mined = await mine(whole.store, RING_TEXT, tmp_path, since=first, until=later)
+    assert mined.figures.requests == len(closed) == 7
+    assert mined.files[0].name == f"{first:%Y-%m-%d}_{later:%Y-%m-%d}.xes"
+    mined = await mine(whole.store, RING_TEXT, tmp_path, since=first, until=last)
+    assert mined.figures.requests == sum(each < last for each in closed)
     with pytest.raises(NothingThere, match=f"it has {MONTH}"):
         await mine(whole.store, RING_TEXT, tmp_path, since=later)
 

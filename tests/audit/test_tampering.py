@@ -1,5 +1,6 @@
 """Whoever changes the archive is caught, and what was changed is named."""
 
+import asyncio
 import base64
 import gzip
 import hashlib
@@ -20,7 +21,7 @@ from audit.inspection import inspect, lines
 from audit.keys import key_file, key_of, wrapped
 from audit.manifests import BEGINNING, Head, Manifest, described, public_key
 from audit.store import Store
-from audit.verification import Fault, Finding, check_month, check_one, story
+from audit.verification import Fault, Finding, check_month, check_one, check_replay, story
 from records.sealing import DataKey
 from tests.databases import RING, RING_TEXT
 
@@ -36,6 +37,12 @@ def golden(path: Path) -> Story:
     history = WorkflowHistory.from_json("", path.read_text(encoding="utf-8"))
     number = history.events[0].workflow_execution_started_event_attributes.workflow_id
     return Story(number, (WorkflowHistory(number, history.events),))
+
+
+@cache
+def said(path: Path) -> dict[str, Any]:
+    """What a manifest has to say of it."""
+    return asyncio.run(check_replay(RING, golden(path))).says
 
 
 @cache
@@ -62,12 +69,9 @@ class Archive:
             seq=len(self.manifests) + 1,
             month=MONTH,
             file=f"{MONTH}/{told.number}.history",
-            policy_version="0123456789abcdef",
-            outcome="completed",
-            closed_at=NOW,
             archived_at=NOW,
             previous=last.hash if last else BEGINNING,
-            **described(told, content),
+            **{**described(told, content), **said(path)},
         )
         self.store.put(manifest.file, content)
         self.store.put(key_file(told.number), wrapped(RING, told.number, key).encode())
@@ -246,7 +250,7 @@ def _cut(content: bytes) -> bytes:
 
 
 def _other_outcome(content: bytes) -> bytes:
-    return content.replace(b'"completed"', b'"cancelled"')
+    return content.replace(b'"outcome":"', b'"outcome":"not_')
 
 
 def _rubbish(content: bytes) -> bytes:
@@ -295,6 +299,40 @@ async def test_a_history_that_the_code_would_not_have_written_is_found(archive: 
     number = archive.manifests[place].number
     found = await inspect(archive.store, RING_TEXT, [public_key(KEY)], number=number)
     assert [finding.fault for finding in found.findings] == [Fault.replay_differs]
+
+
+async def test_half_a_history_is_not_sound_however_well_it_is_sealed(archive: Archive) -> None:
+    """Whoever has every key leaves away the end; the manifest is made to fit, or left as it was."""
+    place = len(archive.manifests) - 1
+    whole = archive.manifests[place]
+    kept = archive.opened(whole)
+    events = kept["runs"][0]["history"]["events"]
+    del events[len(events) // 2 :]
+    half = archive.replaced(whole, kept)
+    for archive.manifests[place] in (half, half.model_copy(update={"events": len(events)})):
+        archive.rebind(place)
+        archive.sign(KEY)
+        assert archive.faults() == {Fault.history_incomplete: [whole.number]}
+
+
+async def test_a_manifest_that_says_otherwise_than_its_history_is_found(archive: Archive) -> None:
+    place = len(archive.manifests) - 1
+    untrue = {
+        "events": 1,
+        "runs": ("another",),
+        "builds": (),
+        "outcome": "withdrawn",
+        "policy_version": "0123456789abcdef",
+        "closed_at": NOW,
+    }
+    archive.manifests[place] = archive.manifests[place].model_copy(update=untrue)
+    archive.rebind(place)
+    archive.sign(KEY)
+    assert archive.faults() == {}
+    found = await inspect(archive.store, RING_TEXT, [public_key(KEY)], month=MONTH)
+    number = archive.manifests[place].number
+    told = [(each.fault, each.where, each.detail.split(":")[0]) for each in found.findings]
+    assert sorted(told) == sorted((Fault.manifest_untrue, number, name) for name in untrue)
 
 
 def test_a_request_that_was_never_archived_is_said_to_be(archive: Archive) -> None:

@@ -79,7 +79,8 @@ def test_what_the_platform_missed_is_nobodys_lateness() -> None:
 def test_an_outage_before_a_hold_stays_the_platforms() -> None:
     """Down for 25 minutes from the due moment on, held for two hours, done 15 minutes after."""
     story = given_request().passes("35m").did("held", at="40m", reason="客户出差")
-    answer = promise(judged(story.did("resumed", at="160m").did("responded", at="175m")), "first_response")
+    story = story.did("resumed", at="160m").did("responded", at="175m")
+    answer = promise(judged(story), "first_response")
     assert answer.standing is Standing.late
     assert (answer.overrun, answer.platform_late) == (length("45m"), length("25m"))
     assert answer.person_late == length("20m")

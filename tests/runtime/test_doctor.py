@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,11 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 from temporalio.testing import WorkflowEnvironment
 
+from activities.archive import archive
 from activities.registry import Activities
+from records.engine import migrate, open_engine, writing
+from records.projection import write_down
+from records.tables import Archive
 from runtime import preflight
 from runtime.doctor import Finding, Verdict, findings
 from runtime.settings import Settings
@@ -18,8 +23,9 @@ from runtime.temporal import plugin, prepare, worker_is_polling
 from runtime.up import as_started, remember_addresses
 from tests.activities.outside import Mailbox, mail_server
 from tests.conftest import BIN
-from tests.databases import RING, RING_TEXT
+from tests.databases import RING, RING_TEXT, written
 from tests.installation import free_ports
+from tests.pure.builders import given
 from worker import build_worker
 
 
@@ -149,3 +155,20 @@ async def test_it_asks_the_providers_only_when_told_to(settings: Settings, tmp_p
     assert rows["Provider there"].verdict is Verdict.ok
     assert rows["Provider gone"].verdict is Verdict.failed
     assert rows["Provider gone"].found == "does not answer: connect"
+
+
+async def test_it_says_what_has_closed_and_is_not_archived(settings: Settings) -> None:
+    settings.data_dir.mkdir(parents=True)
+    engine = open_engine(settings.database, RING)
+    migrate(engine)
+    story = given().walked("surveyed")
+    write_down(engine, written(story))
+    archive(engine, story.request)
+    waiting = (await found(settings))["Archive"]
+    assert waiting.verdict is Verdict.advice
+    number = story.request.number
+    assert waiting.found == f"1 closed requests are not archived, the oldest is {number}"
+    with writing(engine) as session:
+        session.get_one(Archive, number).closed_at = datetime.now(UTC) - timedelta(minutes=50)
+    assert (await found(settings))["Archive"].verdict is Verdict.ok
+    engine.dispose()
