@@ -28,8 +28,10 @@ class Damaged(Exception):
 def archive(engine: Engine, request: ServiceRequest) -> str:
     """Archive a closed request and return the SHA-256 of its view.
 
-    The view and its hash are kept once. State and timeline follow what is still written down
-    after the end, such as an event that came too late.
+    The view and its hash are kept once, unless the request came to its end at another moment: a
+    worker that dies after this step and before Temporal hears of it has it come to its end again.
+    State and timeline follow what is still written down after the end, such as an event that came
+    too late.
 
     Raises:
         ValueError: the request is not closed.
@@ -49,6 +51,8 @@ def archive(engine: Engine, request: ServiceRequest) -> str:
         )
         insert_new(session, final)
         kept = session.get_one(Archive, request.number)
+        if kept.closed_at != request.closed_at:
+            kept.sqlmodel_update(final.model_dump(exclude={"state", "timeline"}))
         _follow(session, kept, request)
         return kept.sha256
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine
@@ -29,6 +30,21 @@ def test_the_final_view_is_kept_once(engine: Engine) -> None:
     assert hashlib.sha256(final.view.encode()).hexdigest() == final.sha256 == first
     assert (final.outcome, final.closed_at) == ("completed", story.request.closed_at)
     assert final.policy_version == story.request.policy.version
+
+
+def test_an_end_that_temporal_never_heard_of_gives_way(engine: Engine) -> None:
+    """The worker died after the step; the request closed again, a moment later."""
+    story = given().walked("surveyed")
+    write_down(engine, written(story))
+    lost = archive(engine, story.request)
+    assert story.request.closed_at is not None
+    story.request.closed_at += timedelta(milliseconds=218)
+    true = archive(engine, story.request)
+    with reading(engine) as session:
+        final = session.get_one(Archive, story.request.number)
+    assert lost != true == final.sha256 == hashlib.sha256(final.view.encode()).hexdigest()
+    assert final.closed_at == story.request.closed_at
+    assert kept(engine, story.request.number) is not None
 
 
 def test_what_the_courier_told_of_its_own_is_no_part_of_the_request(engine: Engine) -> None:
