@@ -17,11 +17,11 @@ from api.services import Served, Services, now
 from audit import inspection
 from audit.histories import HistoryGone, NoHistory, Story
 from audit.manifests import public_key
+from audit.replaying import check_unarchived
 from audit.semantics import CannotReplay
 from audit.sources import manifest_of, story_of
 from audit.store import Missing, Store
 from audit.time_travel import NotYet, as_it_stood
-from audit.verification import check_unarchived
 from domain.shown import ShownVerification
 from domain.values import Moment, rfc3339
 from domain.view import obligations, view

@@ -22,6 +22,7 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
 from audit.access import written
+from audit.filed import head_in
 from audit.histories import HistoryGone, NoHistory, Story, delete, is_running
 from audit.keys import key_file, wrapped
 from audit.manifests import (
@@ -327,7 +328,7 @@ class Archivist:
             key=public_key(self._key),
         )
         with contextlib.suppress(Missing, ValueError):
-            kept = Head.model_validate_json(self._store.get(head.name))
+            kept = head_in(self._store, month)
             if (kept.count, kept.hash) == (count, row.hash) and kept.is_signed_by(head.key):
                 return None
         return head.signed(self._key)

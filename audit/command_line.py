@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from audit.histories import Story
-    from audit.verification import Replayed
+    from audit.replaying import Replayed
 
 T = TypeVar("T")
 
@@ -159,8 +159,8 @@ def _told(settings: Settings, number: str) -> "tuple[Story, Replayed] | None":
 
     from audit.forms import reachable
     from audit.histories import HistoryGone, NoHistory
+    from audit.replaying import check_unarchived
     from audit.sources import from_server, manifest_of
-    from audit.verification import check_unarchived
     from records.queries import stored
     from runtime import preflight
     from runtime.keys import key_ring
@@ -502,7 +502,7 @@ def audit_key() -> None:
 
 def _answer(work: Coroutine[Any, Any, T]) -> T:
     """What the archive answers; that it holds nothing of a time is no answer."""
-    from audit.verification import NothingThere
+    from audit.filed import NothingThere
 
     try:
         return asyncio.run(work)

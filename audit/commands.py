@@ -109,7 +109,7 @@ class Course:
                 self.commands.append(_PLAIN_COMMANDS.get(variant, variant.replace("_", " ")))
 
 
-class Place(NamedTuple):
+class Parting(NamedTuple):
     """Where a run of a request parts from its history.
 
     Attributes:
@@ -133,7 +133,7 @@ class Place(NamedTuple):
     @classmethod
     def of(
         cls, run: str, event: HistoryEvent | None, what: str, history: str, build: str
-    ) -> "Place":
+    ) -> "Parting":
         """At this event."""
         if event is None:
             return cls(run, None, None, None, what, history, build)
@@ -147,7 +147,7 @@ class Place(NamedTuple):
 
 async def parting(
     run: WorkflowHistory, course: Course, error: Exception, codec: PayloadCodec
-) -> Place:
+) -> Parting:
     """The first place at which a build that does not replay a run does something else.
 
     An error that the build raised counts first: nothing it would have done after is known.
@@ -158,15 +158,15 @@ async def parting(
     events = run.events
     if course.raised is not None:
         event = next((each for each in events if each.event_id == course.raised.task), None)
-        return Place.of(run.run_id, event, "the build fails", "went on", str(course.raised))
+        return Parting.of(run.run_id, event, "the build fails", "went on", str(course.raised))
     recorded = [(event, word) for event in events if (word := await _recorded(event, codec))]
     for place, (event, word) in enumerate(recorded):
         done = course.commands[place] if place < len(course.commands) else "nothing"
         if done != word:
-            return Place.of(run.run_id, event, "another command", word, done)
+            return Parting.of(run.run_id, event, "another command", word, done)
     more = course.commands[len(recorded) :]
     said = more[0] if more else " ".join(str(error).split())[:300]
-    return Place.of(run.run_id, None, "another command", "nothing", said)
+    return Parting.of(run.run_id, None, "another command", "nothing", said)
 
 
 def event_type(event: HistoryEvent) -> str:

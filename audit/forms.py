@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from audit.verification import Fault, Finding, Replayed
+from audit.faults import Fault, Finding
+from audit.replaying import Replayed
 from domain.forms import Form
 from records.engine import open_engine
 from records.personal import is_erased

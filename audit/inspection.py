@@ -10,25 +10,19 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
+from audit.faults import Finding
 from audit.figures import Figures
+from audit.filed import NothingThere, head_in, holds, how_many
 from audit.forms import Comparison, compare
 from audit.histories import Story
 from audit.ledger import month_held_against, one_held_against
 from audit.manifests import Erasure, Head, Manifest
 from audit.parallel import Source, check_all, from_store, progress
+from audit.replaying import Replayed
 from audit.shelf import Shelf
 from audit.store import Missing, Store
 from audit.verdicts import DASH, Judged, by_rule, counts, outages
-from audit.verification import (
-    Checked,
-    Finding,
-    NothingThere,
-    Replayed,
-    check_month,
-    check_one,
-    holds,
-    how_many,
-)
+from audit.verification import Checked, check_month, check_one
 from domain.values import rfc3339
 from records.personal import erased_numbers
 from records.sealing import KeyRing
@@ -162,15 +156,15 @@ async def inspect(
         NothingThere: the archive holds nothing of the month, and nothing of it is missed.
     """
     read = KeyRing.read(ring)
+    result = Inspection(number or month or "", store.url, datetime.now(UTC))
     if number:
         wanted = check_one(store, read, number)
         if records is not None:
             wanted = one_held_against(records, number, wanted)
     else:
-        wanted = check_month(store, read, month or "", keys)
+        wanted = check_month(store, read, month or "", keys, result.at)
         if records is not None:
             wanted = month_held_against(records, store, month or "", wanted)
-    result = Inspection(number or month or "", store.url, datetime.now(UTC))
     result.forms = Comparison() if records is not None else None
     gone = erased_numbers(records) if records is not None else frozenset()
     replaying: dict[str, tuple[int, Verdict]] = {}
@@ -235,7 +229,7 @@ def _whole(checked: Iterator[Checked], result: Inspection) -> Iterator[Verdict]:
 def _head(store: Store, month: str) -> Head | None:
     """The signed end of the month's chain; None: there is none that can be read."""
     try:
-        return Head.model_validate_json(store.get(f"{month}/head.json"))
+        return head_in(store, month)
     except (Missing, ValueError):
         return None
 

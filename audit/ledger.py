@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 
 from sqlalchemy import Engine
 
+from audit.faults import Fault, Finding
+from audit.filed import hash_of, places
 from audit.manifests import Erasure, Manifest, read_entry
 from audit.store import Store
-from audit.verification import Checked, Fault, Finding, hash_of, places
+from audit.verification import Checked
 from records import chain
 from records.chain import Kind
 

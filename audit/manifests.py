@@ -174,7 +174,7 @@ class Head(Value):
     @property
     def name(self) -> str:
         """Its file in the store."""
-        return f"{self.month}/head.json"
+        return head_file(self.month)
 
     def signed(self, key: Ed25519PrivateKey) -> "Head":
         """The same with a signature."""
@@ -197,6 +197,11 @@ class Head(Value):
 
     def _content(self) -> bytes:
         return _canonical(self.model_dump(mode="json", exclude={"signature"}))
+
+
+def head_file(month: str) -> str:
+    """Where a month's head is kept."""
+    return f"{month}/head.json"
 
 
 def public_key(key: Ed25519PrivateKey) -> str:

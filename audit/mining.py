@@ -17,7 +17,9 @@ from rich.table import Table
 from activities.messages import LANGUAGES
 from audit.event_log import Trace, trace
 from audit.facts import tell
+from audit.faults import Finding
 from audit.figures import Figures
+from audit.filed import NothingThere, how_many, months
 from audit.histories import NoHistory
 from audit.manifests import Erasure, Manifest
 from audit.ocel import OcelWriter
@@ -26,7 +28,7 @@ from audit.process_map import process_map, spoken
 from audit.semantics import CannotReplay
 from audit.store import Missing, Store
 from audit.tables import outside
-from audit.verification import Finding, NothingThere, how_many, kept, months
+from audit.verification import kept
 from audit.xes import XesWriter
 from domain.vocabulary import Stage
 from records.sealing import KeyRing

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.progress import Progress
 from temporalio.runtime import Runtime, TelemetryConfig
 
+from audit.filed import story
 from audit.histories import Story
 from audit.manifests import Manifest
+from audit.replaying import Replayed, check_replay
 from audit.store import Store
-from audit.verification import Replayed, check_replay, story
 from records.sealing import KeyRing
 from runtime.bound import die_with
 

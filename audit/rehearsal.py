@@ -12,10 +12,10 @@ from rich.console import Console
 from temporalio.client import Client, WorkflowHistory
 from temporalio.common import WorkerDeploymentVersion
 
+from audit.faults import Finding
 from audit.histories import Story
 from audit.parallel import Source, check_all, in_hand, progress
 from audit.semantics import STEP_INPUT
-from audit.verification import Finding
 from workflows.messages import WORKFLOW
 
 

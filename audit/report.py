@@ -11,13 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from activities.messages import Language
+from audit.faults import Fault
 from audit.figures import Figures
 from audit.inspection import Inspection, Verdict
 from audit.manifests import MONTH
 from audit.process_map import process_map
 from audit.tables import owed_by, place, share
 from audit.verdicts import DASH, NOTABLE, by_rule, late, outages
-from audit.verification import Fault
 from audit.wording import FAULTS, LISTS, STANDINGS, TEXT
 from domain.clocks import BROKEN, Ticking
 from domain.rules import PROMISES, Rule

@@ -27,7 +27,7 @@ from temporalio.worker import (
 )
 from temporalio.workflow import _Definition
 
-from audit.commands import Course, Place, is_change_version, parting
+from audit.commands import Course, Parting, is_change_version, parting
 from domain.effects import Entry
 from domain.masking import mask_text
 from domain.tasks import FIND_ENGINEER, WRITE_DOWN, Search, WriteDown
@@ -78,10 +78,10 @@ class Difference(NamedTuple):
     recorded: Any
     computed: Any
 
-    def place(self, run: WorkflowHistory) -> Place:
+    def place(self, run: WorkflowHistory) -> Parting:
         """Where that is in the run's history, in words a person reads."""
         event = next((each for each in run.events if each.event_id == self.event), None)
-        return Place.of(
+        return Parting.of(
             run.run_id, event, self.what, _in_words(self.recorded), _in_words(self.computed)
         )
 
@@ -151,7 +151,7 @@ def watching_replayer(ring: KeyRing, watcher: Watcher) -> Replayer:
     )
 
 
-async def replay_whole(ring: KeyRing, run: WorkflowHistory, watcher: Watcher) -> Place | None:
+async def replay_whole(ring: KeyRing, run: WorkflowHistory, watcher: Watcher) -> Parting | None:
     """Replay one run under the watcher's eyes; where today's code would have gone another way."""
     replayer = watching_replayer(ring, watcher)
     result = await replayer.replay_workflow(run, raise_on_replay_failure=False)

@@ -5,10 +5,10 @@ import asyncio
 from sqlalchemy import Engine
 from temporalio.client import Client
 
+from audit.filed import story
 from audit.histories import NoHistory, Story, fetch
 from audit.manifests import Manifest
 from audit.store import Store
-from audit.verification import story
 from records import chain, earlier_runs
 from records.sealing import KeyRing, Unsealable
 

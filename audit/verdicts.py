@@ -10,7 +10,8 @@ from typing import Any
 from audit.constraints import CONSTRAINTS
 from audit.facts import Place, Told
 from audit.histories import Story
-from audit.promises import Judgement, Promise
+from audit.judging import Judgement
+from audit.promises import Promise
 from domain.clocks import BROKEN, Ticking
 from domain.rules import TARGETS, Rule
 from domain.shown import ShownEvidence, ShownOutage, ShownVerdict

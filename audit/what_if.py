@@ -21,15 +21,17 @@ from rich.table import Table
 from activities.messages import Language
 from activities.working_days import calendar_for
 from audit.facts import tell
+from audit.faults import Finding
+from audit.filed import NothingThere
 from audit.histories import Story
+from audit.judging import judge
 from audit.manifests import Erasure, Manifest
 from audit.parallel import Source, from_store, on_every_core, progress
-from audit.promises import judge
 from audit.report import page, words
 from audit.semantics import CannotReplay
 from audit.store import Store
 from audit.verdicts import DASH, Judged, judged, span
-from audit.verification import Finding, NothingThere, check_month
+from audit.verification import check_month
 from audit.wording import ASSUMPTIONS, CHANGES
 from domain.clocks import BROKEN, Ticking
 from domain.policy import Policy, PolicyError
@@ -163,7 +165,7 @@ async def judge_month(
     """
     result = WhatIf(month, policy, at)
     manifests: dict[str, Manifest] = {}
-    for each in check_month(store, KeyRing.read(ring), month, []):
+    for each in check_month(store, KeyRing.read(ring), month, [], at):
         if isinstance(each, Manifest) and each.number in erased:
             result.erased += 1
         elif isinstance(each, Manifest):

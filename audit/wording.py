@@ -1,6 +1,6 @@
 """The words of the audit's reports, in English and in Chinese."""
 
-from audit.verification import Fault
+from audit.faults import Fault
 from domain.clocks import Ticking
 
 STANDINGS: dict[Ticking, tuple[str, str]] = {

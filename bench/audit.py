@@ -29,12 +29,13 @@ from rich.console import Console
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
+from audit.filed import story
 from audit.histories import Story
 from audit.inspection import Inspection, inspect
 from audit.keys import key_file, wrapped
 from audit.manifests import BEGINNING, Head, Manifest, described, public_key
+from audit.replaying import check_replay
 from audit.store import Store
-from audit.verification import check_replay, story
 from records.sealing import DataKey, KeyRing
 from runtime.temporal import plugin
 from tests.databases import RING, RING_TEXT

@@ -18,11 +18,11 @@ from temporalio.testing import WorkflowEnvironment
 
 from api.app import create_app
 from audit.archivist import Archivist
+from audit.filed import story
 from audit.histories import HistoryGone, Story, fetch
 from audit.keys import key_file
 from audit.manifests import Manifest
 from audit.store import Missing, Store
-from audit.verification import story
 from domain.vocabulary import Role
 from records import chain
 from runtime.codec import SealedPayloads

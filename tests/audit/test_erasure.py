@@ -9,13 +9,15 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from audit.archivist import Archivist
+from audit.faults import Fault, Finding
+from audit.filed import months, story
 from audit.histories import HistoryGone, fetch
 from audit.inspection import Inspection, inspect, lines
 from audit.keys import key_file
 from audit.manifests import Erasure, Manifest, public_key
 from audit.sources import manifest_of
 from audit.store import Missing, Store
-from audit.verification import Fault, Finding, check_month, check_one, months, story
+from audit.verification import check_month, check_one
 from domain.policy import Policy
 from records import chain
 from records.engine import writing
@@ -214,7 +216,7 @@ async def test_a_key_that_is_destroyed_cannot_be_excused_by_a_made_up_entry(
     await closed(server, engine, standard, "13800000009")
     await archivist.archive_all()
     (month,) = months(store)
-    checked = list(check_month(store, RING, month, [public_key(KEY)]))
+    checked = list(check_month(store, RING, month, [public_key(KEY)], datetime.now(UTC)))
     erased = {each.number for each in checked if isinstance(each, Erasure)}
     manifests = [each for each in checked if isinstance(each, Manifest)]
     victim = next(each for each in manifests if each.number not in erased)
@@ -241,7 +243,7 @@ async def test_a_key_that_is_destroyed_cannot_be_excused_by_a_made_up_entry(
 
 def _faults(store: Store, month: str) -> dict[Fault, list[str]]:
     found: dict[Fault, list[str]] = {}
-    for each in check_month(store, RING, month, [public_key(KEY)]):
+    for each in check_month(store, RING, month, [public_key(KEY)], datetime.now(UTC)):
         if isinstance(each, Finding):
             found.setdefault(each.fault, []).append(each.where)
     return found

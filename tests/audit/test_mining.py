@@ -18,10 +18,10 @@ from audit import mining, parallel
 from audit.event_log import EVENT_ATTRIBUTES, OBJECT_ATTRIBUTES, Trace, trace
 from audit.facts import tell
 from audit.figures import BEGIN, END
+from audit.filed import NothingThere
 from audit.manifests import Erasure
 from audit.mining import Format, mine
 from audit.store import Store
-from audit.verification import NothingThere
 from domain.vocabulary import Role
 from tests.audit.test_tampering import MONTH, NOW, Archive, archive, golden
 from tests.databases import RING, RING_TEXT

@@ -16,13 +16,13 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.registry import Activities
 from audit.archivist import Archivist
+from audit.faults import Fault
 from audit.inspection import Inspection, Verdict, inspect
 from audit.manifests import public_key
 from audit.report import render
 from audit.store import Store
 from audit.tables import lines
 from audit.verdicts import by_rule
-from audit.verification import Fault
 from domain.clocks import Ticking
 from domain.policy import Policy
 from domain.shown import ShownVerdict

@@ -15,10 +15,12 @@ from temporalio.client import Client
 
 from audit.access import read
 from audit.archivist import Archivist
+from audit.faults import Fault, Finding
+from audit.filed import NothingThere, months
 from audit.inspection import inspect
 from audit.manifests import Erasure, Reads, public_key, read_entry
 from audit.store import Store
-from audit.verification import Fault, Finding, NothingThere, check_month, months
+from audit.verification import check_month
 from records import chain
 from records.access_log import Reader, pending, reads, write_down
 from records.engine import migrate, open_engine
@@ -66,7 +68,7 @@ def entries(store: Store) -> list[Reads]:
 def faults(store: Store) -> dict[Fault, list[str]]:
     found: dict[Fault, list[str]] = {}
     for month in months(store):
-        for each in check_month(store, RING, month, [public_key(KEY)]):
+        for each in check_month(store, RING, month, [public_key(KEY)], NOW):
             if isinstance(each, Finding):
                 found.setdefault(each.fault, []).append(each.where)
     return found

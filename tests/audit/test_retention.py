@@ -15,11 +15,14 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from audit.archivist import Archivist
+from audit.faults import Fault, Finding
+from audit.filed import story
 from audit.inspection import unarchived
 from audit.manifests import Manifest
+from audit.replaying import check_replay, check_unarchived
 from audit.sources import from_server, manifest_of
 from audit.store import Store
-from audit.verification import Fault, Finding, check_one, check_replay, check_unarchived, story
+from audit.verification import check_one
 from domain.policy import Policy
 from records.engine import reading
 from records.personal import erase

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.client import WorkflowHistory
 
+from audit.faults import Fault, Finding
+from audit.filed import story
 from audit.histories import Story
 from audit.inspection import inspect, lines
 from audit.keys import key_file, key_of, wrapped
 from audit.manifests import BEGINNING, Head, Manifest, described, public_key
+from audit.replaying import check_replay
 from audit.store import Store
-from audit.verification import Fault, Finding, check_month, check_one, check_replay, story
+from audit.verification import check_month, check_one
 from records.sealing import DataKey
 from tests.databases import RING, RING_TEXT
 
@@ -118,9 +121,9 @@ class Archive:
             )
             self.file(self.manifests[place])
 
-    def faults(self) -> dict[Fault, list[str]]:
+    def faults(self, now: datetime = NOW) -> dict[Fault, list[str]]:
         found: dict[Fault, list[str]] = {}
-        for each in check_month(self.store, RING, MONTH, [public_key(KEY)]):
+        for each in check_month(self.store, RING, MONTH, [public_key(KEY)], now):
             if isinstance(each, Finding):
                 found.setdefault(each.fault, []).append(each.where)
         return found
@@ -132,7 +135,7 @@ def archive(tmp_path: Path) -> Archive:
 
 
 def test_an_untouched_archive_is_in_order(archive: Archive) -> None:
-    checked = list(check_month(archive.store, RING, MONTH, [public_key(KEY)]))
+    checked = list(check_month(archive.store, RING, MONTH, [public_key(KEY)], NOW))
     assert checked == archive.manifests
     assert list(check_one(archive.store, RING, archive.manifests[2].number)) == [
         archive.manifests[2]
@@ -267,6 +270,7 @@ def test_a_changed_manifest_is_named(archive: Archive, change: Callable[[bytes],
 def test_a_month_that_is_over_must_be_signed(archive: Archive) -> None:
     archive.path(f"{MONTH}/head.json").unlink()
     assert archive.faults() == {}
+    assert archive.faults(NOW + timedelta(days=2)) == {Fault.head_missing: [MONTH]}
     archive.store.put("2026-12/head.json", b"{}")
     assert archive.faults() == {Fault.head_missing: [MONTH]}
 

@@ -14,11 +14,11 @@ import cli
 from activities.messages import Language
 from audit import tables
 from audit.event_names import EVENT_NAMES
+from audit.faults import Fault
 from audit.inspection import Inspection, inspect
 from audit.manifests import public_key
 from audit.report import render
 from audit.verdicts import by_rule, span
-from audit.verification import Fault
 from audit.wording import FAULTS, LISTS, STANDINGS, TEXT
 from domain.clocks import Ticking
 from domain.policy import Circumstances, Policy, Terms

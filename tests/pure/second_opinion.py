@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from audit.facts import Fact, Place, Told
-from audit.promises import Judgement, judge
+from audit.judging import Judgement, judge
 from domain.effects import Effect, Entry
 from domain.events import BaseEvent
 from domain.request import ServiceRequest

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 
 from audit.constraints import CONSTRAINTS
-from audit.promises import Judgement, Promise, Standing, judge
+from audit.judging import Judgement, judge
+from audit.promises import Promise, Standing
 from domain.intake import Brief
 from domain.policy import Circumstances, Policy, Terms
 from domain.rules import PROMISES, Rule
