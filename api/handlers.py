@@ -14,6 +14,7 @@ from api.middleware import what_happened
 from api.problems import RETRY_SOON, FieldError, Problem
 from api.services import RECORDS_TROUBLE
 from api.validation import field_errors
+from audit.store import Unreachable
 from records.cursors import BadCursor
 from records.sealing import Unsealable
 
@@ -31,6 +32,7 @@ def register(app: FastAPI) -> None:
         BadCursor: _cursor,
         **dict.fromkeys(RECORDS_TROUBLE, _database),
         Unsealable: _sealed,
+        Unreachable: _archive,
     }.items():
         app.add_exception_handler(error, handler)
 
@@ -63,6 +65,11 @@ async def _cursor(request: Request, error: Any) -> Response:
 async def _database(request: Request, error: Any) -> Response:
     log.error("records_unavailable", **what_happened(error))
     return tell(request.scope, Problem("records_unavailable", headers=RETRY_SOON))
+
+
+async def _archive(request: Request, error: Any) -> Response:
+    log.error("archive_unavailable", reason=str(error))
+    return tell(request.scope, Problem("archive_unavailable", headers=RETRY_SOON))
 
 
 async def _sealed(request: Request, error: Any) -> Response:

@@ -471,7 +471,13 @@ READY = operation(
     ("not_ready",),
 )
 
-_HISTORY = ("history_gone", "customer_erased", "history_unusable", "temporal_unavailable")
+_HISTORY = (
+    "history_gone",
+    "customer_erased",
+    "history_unusable",
+    "temporal_unavailable",
+    "archive_unavailable",
+)
 AUDIT_STATE = _detail(
     "getRequestAt",
     "The request as it stood at a moment",

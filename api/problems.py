@@ -295,6 +295,14 @@ KINDS: dict[str, Kind] = {
             "流程服务器没有应答，请使用相同的编号和幂等键重试。",
         ),
     ),
+    "archive_unavailable": Kind(
+        503,
+        ("Archive unavailable", "归档不可用"),
+        (
+            "The archive does not answer; nothing was changed, and the call may be repeated.",
+            "归档存储没有应答；未做任何更改，可稍后重试。",
+        ),
+    ),
     "identity_unavailable": Kind(
         503,
         ("Identity unavailable", "身份服务不可用"),

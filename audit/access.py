@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,7 +28,7 @@ def read(content: bytes) -> list[dict[str, Any]]:
     """
     try:
         rows: Any = json.loads(gzip.decompress(content))
-    except (OSError, EOFError, ValueError):
+    except (OSError, EOFError, ValueError, zlib.error):
         raise NoReads("no rows of the access log in this file") from None
     if not isinstance(rows, list):
         raise NoReads("no rows of the access log in this file")

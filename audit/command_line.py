@@ -108,6 +108,7 @@ def audit_verify(
     if (number is None) == (month is None):
         raise typer.BadParameter("give a request's number, or --month")
     settings = settings_with()
+    _see_that_it_can_be_written(html)
     _write_down(settings, "audit verify", offline=offline, number=number, about=month)
     keys = public_key or []
     if month and not keys:
@@ -238,6 +239,7 @@ def audit_what_if(
     from runtime.keys import written_ring
 
     settings = settings_with(policy=policy)
+    _see_that_it_can_be_written(html)
     _write_down(settings, "audit what-if", offline=offline, about=month)
     parallel.hush()
     found = _answer(
@@ -354,7 +356,7 @@ def _story(settings: Settings, number: str, what: str, about: str | None = None)
         return await story_of(engine, client, Store(settings.archive), ring, number)
 
     try:
-        return asyncio.run(story())
+        return _answer(story())
     except HistoryGone:
         raise Trouble(f"Neither the archive nor the server has a history of {number}") from None
     except (Missing, NoHistory):
@@ -503,9 +505,14 @@ def audit_key() -> None:
 def _answer(work: Coroutine[Any, Any, T]) -> T:
     """What the archive answers; that it holds nothing of a time is no answer."""
     from audit.filed import NothingThere
+    from audit.store import Unreachable
 
     try:
         return asyncio.run(work)
+    except Unreachable as error:
+        raise Trouble(
+            f"The archive does not answer: {error}", "correct AFTERSALES_ARCHIVE_URL, or its access"
+        ) from None
     except NothingThere as nothing:
         raise Trouble("The archive holds nothing of that time", str(nothing)) from None
 
@@ -516,6 +523,19 @@ def _write(file: Path, pieces: Iterable[str]) -> None:
             out.writelines(pieces)
     except OSError as error:
         raise Trouble(f"{file} cannot be written ({error.strerror})") from None
+
+
+def _see_that_it_can_be_written(file: Path | None) -> None:
+    """Now, and not after an hour's work; what is there already stays until then."""
+    if file is None:
+        return
+    was_there = file.exists()
+    try:
+        file.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise Trouble(f"{file} cannot be written ({error.strerror})") from None
+    if not was_there:
+        file.unlink()
 
 
 def _print(tables: "Iterable[Table]", lines: Iterable[str]) -> None:

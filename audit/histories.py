@@ -17,6 +17,13 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
 from records.sealing import DataKey, Unsealable
+from workflows.messages import WORKFLOW
+
+_ATTRIBUTES = {
+    kind: f"{name.removeprefix('EVENT_TYPE_').lower()}_event_attributes"
+    for name, kind in EventType.items()
+    if kind
+}
 
 _ENDS = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
@@ -118,11 +125,11 @@ class Story:
             runs = tuple(
                 WorkflowHistory.from_json(kept["number"], run["history"]) for run in kept["runs"]
             )
-            if not runs or not all(run.events for run in runs):
-                raise ValueError
-            return cls(kept["number"], runs)
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # Of gzip, zlib, JSON and protobuf, and none is ours.
             raise NoHistory(f"no history in this file ({type(error).__name__})") from None
+        if not runs or not all(map(_is_sensible, runs)):
+            raise NoHistory("the runs in this file are not whole, one event after another")
+        return cls(kept["number"], runs)
 
 
 async def is_running(client: Client, number: str) -> bool:
@@ -223,6 +230,20 @@ def _gone(error: RPCError, number: str) -> Exception:
 
 def _started(history: WorkflowHistory) -> WorkflowExecutionStartedEventAttributes:
     return history.events[0].workflow_execution_started_event_attributes
+
+
+def _is_sensible(history: WorkflowHistory) -> bool:
+    """Whether it begins as a request does, and goes on event by event, each what it says it is.
+
+    To replay another might wait for ever.
+    """
+    if not history.events or _started(history).workflow_type.name != WORKFLOW:
+        return False
+    kinds = ((_ATTRIBUTES.get(each.event_type), each) for each in history.events)
+    return all(
+        kind and each.event_id == place and each.HasField(kind)  # type: ignore[arg-type]
+        for place, (kind, each) in enumerate(kinds, 1)
+    )
 
 
 def _continued_as(history: WorkflowHistory) -> str:

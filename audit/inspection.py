@@ -10,19 +10,19 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from audit.faults import Finding
+from audit.faults import Fault, Finding
 from audit.figures import Figures
 from audit.filed import NothingThere, head_in, holds, how_many
 from audit.forms import Comparison, compare
 from audit.histories import Story
 from audit.ledger import month_held_against, one_held_against
 from audit.manifests import Erasure, Head, Manifest
-from audit.parallel import Source, check_all, from_store, progress
+from audit.parallel import Source, Untold, check_all, from_store, progress
 from audit.replaying import Replayed
 from audit.shelf import Shelf
 from audit.store import Missing, Store
 from audit.verdicts import DASH, Judged, by_rule, counts, outages
-from audit.verification import Checked, check_month, check_one
+from audit.verification import Checked, check_again, check_month, check_one
 from domain.values import rfc3339
 from records.personal import erased_numbers
 from records.sealing import KeyRing
@@ -176,11 +176,15 @@ async def inspect(
                 result.forms.erased += 1
             if verdict.word == "sound":
                 replaying[str(place)] = place, verdict
-                yield str(place), from_store(store.url, verdict.manifest)
+                yield str(place), from_store(store, verdict.manifest)
             else:
                 result.verdicts.put(place, verdict)
 
-    def keep(place: int, verdict: Verdict, replayed: Replayed) -> None:
+    def keep(place: int, verdict: Verdict, replayed: Replayed | Untold) -> None:
+        if isinstance(replayed, Untold):
+            _note_untold(store, verdict, replayed)
+            result.verdicts.put(place, verdict)
+            return
         verdict.findings += [*replayed.findings, *replayed.held_against(verdict.manifest)]
         verdict.judged = replayed.judged
         if replayed.trace is not None:
@@ -201,6 +205,19 @@ async def inspect(
     # Of one request neither the month's chain nor its signature was looked at.
     result.head = _head(store, month) if month else None
     return result
+
+
+def _note_untold(store: Store, verdict: Verdict, untold: Untold) -> None:
+    """Why a history that was in order a moment ago could not be replayed."""
+    if not untold.is_gone:
+        where = verdict.manifest.number
+        verdict.findings.append(Finding(Fault.history_unreadable, where, untold.why))
+        return
+    for each in check_again(store, verdict.manifest):
+        if isinstance(each, Erasure):
+            verdict.erased = each
+        elif isinstance(each, Finding):
+            verdict.findings.append(each)
 
 
 def _whole(checked: Iterator[Checked], result: Inspection) -> Iterator[Verdict]:

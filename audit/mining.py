@@ -20,15 +20,13 @@ from audit.facts import tell
 from audit.faults import Finding
 from audit.figures import Figures
 from audit.filed import NothingThere, how_many, months
-from audit.histories import NoHistory
 from audit.manifests import Erasure, Manifest
 from audit.ocel import OcelWriter
-from audit.parallel import Source, from_store, on_every_core, progress
+from audit.parallel import Source, Untold, from_store, on_every_core, progress
 from audit.process_map import process_map, spoken
-from audit.semantics import CannotReplay
-from audit.store import Missing, Store
+from audit.store import Store
 from audit.tables import outside
-from audit.verification import kept
+from audit.verification import kept, was_erased
 from audit.xes import XesWriter
 from domain.vocabulary import Stage
 from records.sealing import KeyRing
@@ -106,15 +104,18 @@ async def mine(
     first = list(islice(wanted, 1))
     if not first and not mined.unreadable and not mined.erased:
         raise NothingThere(store)
-    sources = ((each.number, from_store(store.url, each)) for each in chain(first, wanted))
+    sources = ((each.number, from_store(store, each)) for each in chain(first, wanted))
     name = month or _named(since, until)
     count = how_many(store, month) if month and not since and not until else None
     with _Logs(out, name, formats) as logs, progress(console) as shown:
         bar = shown.add_task("Mining 挖掘", total=count)
         async for number, each in on_every_core(_trace, sources, ring):
             shown.advance(bar)
-            if isinstance(each, str):
-                mined.unreadable.append((number, each))
+            if isinstance(each, Untold):
+                if each.is_gone and was_erased(store, number):
+                    mined.erased += 1
+                else:
+                    mined.unreadable.append((number, each.why))
                 continue
             mined.figures.add(each)
             logs.add(each)
@@ -191,18 +192,8 @@ def _closed_within(closed: datetime, since: datetime | None, until: datetime | N
     return (since is None or since <= closed) and (until is None or closed < until)
 
 
-_NOT_TOLD = (Missing, NoHistory, CannotReplay)
-
-
-def _trace(source: Source, ring: KeyRing) -> Trace | str:
-    try:
-        return trace(asyncio.run(tell(ring, source(ring))))
-    except _NOT_TOLD as error:
-        return _why(error)
-
-
-def _why(error: Exception) -> str:
-    return f"{error} is not there" if isinstance(error, Missing) else str(error)
+def _trace(source: Source, ring: KeyRing) -> Trace:
+    return trace(asyncio.run(tell(ring, source(ring))))
 
 
 def _named(since: datetime | None, until: datetime | None) -> str:

@@ -9,17 +9,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
 from temporalio.runtime import Runtime, TelemetryConfig
 
 from audit.filed import story
-from audit.histories import Story
+from audit.histories import NoHistory, Story
 from audit.manifests import Manifest
 from audit.replaying import Replayed, check_replay
-from audit.store import Store
+from audit.semantics import CannotReplay
+from audit.store import Missing, Store, Unreachable
 from records.sealing import KeyRing
 from runtime.bound import die_with
 
@@ -37,13 +38,24 @@ AHEAD = 2
 _ring: KeyRing
 
 
-def from_store(url: str, manifest: Manifest) -> Source:
+class Untold(NamedTuple):
+    """A history that nothing could be made of.
+
+    Attributes:
+        is_gone: its file or its key is not there, or not any more.
+    """
+
+    why: str
+    is_gone: bool = False
+
+
+def from_store(store: Store, manifest: Manifest) -> Source:
     """A history in the archive."""
-    return partial(_read, url, manifest)
+    return partial(_read, store.url, store.options, manifest)
 
 
-def _read(url: str, manifest: Manifest, ring: KeyRing) -> Story:
-    return story(Store(url), ring, manifest)
+def _read(url: str, options: dict[str, object], manifest: Manifest, ring: KeyRing) -> Story:
+    return story(Store(url, **options), ring, manifest)
 
 
 def in_hand(told: Story) -> Source:
@@ -59,7 +71,7 @@ async def check_all(
     sources: AsyncIterator[tuple[str, Source]] | Iterable[tuple[str, Source]],
     ring: str,
     processes: int | None = None,
-) -> AsyncIterator[tuple[str, Replayed]]:
+) -> AsyncIterator[tuple[str, Replayed | Untold]]:
     """What came of each history under its name, replayed, in whatever order they are ready.
 
     Args:
@@ -75,8 +87,10 @@ async def on_every_core(
     sources: AsyncIterator[tuple[str, Source]] | Iterable[tuple[str, Source]],
     ring: str,
     processes: int | None = None,
-) -> AsyncGenerator[tuple[str, T], None]:
+) -> AsyncGenerator[tuple[str, T | Untold], None]:
     """What the work makes of each history, under its name, in whatever order they are ready.
+
+    One that is broken, in whatever way, stops none of the others.
 
     Args:
         work: a function of a module; it is called in another process, unless there are only a few.
@@ -87,14 +101,14 @@ async def on_every_core(
         if len(first) <= FEW:
             read = KeyRing.read(ring)
             for name, source in first:
-                yield name, await asyncio.to_thread(work, source, read)
+                yield name, await asyncio.to_thread(_tried, work, source, read)
             return
-    count = processes or os.cpu_count() or 1
+    count = processes or cores()
     # Not forked: the SDK's core has threads of its own, which a fork would leave behind.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, _begin, (ring, os.getpid())) as pool:
         loop = asyncio.get_running_loop()
-        under_way: dict[asyncio.Future[T], str] = {}
+        under_way: dict[asyncio.Future[T | Untold], str] = {}
         async for name, source in _each(sources):
             under_way[loop.run_in_executor(pool, _do, work, source)] = name
             while len(under_way) >= count * AHEAD:
@@ -103,6 +117,13 @@ async def on_every_core(
         while under_way:
             for each in await _some(under_way):
                 yield each
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    # Only Linux knows, and it does not count a container's share of the time.
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 async def _some(under_way: dict[asyncio.Future[T], str]) -> list[tuple[str, T]]:
@@ -163,8 +184,21 @@ def _begin(ring: str, parent: int) -> None:
     _ring = KeyRing.read(ring)
 
 
-def _do(work: Callable[[Source, KeyRing], T], source: Source) -> T:
-    return work(source, _ring)
+def _do(work: Callable[[Source, KeyRing], T], source: Source) -> T | Untold:
+    return _tried(work, source, _ring)
+
+
+def _tried(work: Callable[[Source, KeyRing], T], source: Source, ring: KeyRing) -> T | Untold:
+    try:
+        return work(source, ring)
+    except Missing as error:
+        return Untold(f"{error} is not there", is_gone=True)
+    except (NoHistory, CannotReplay) as error:
+        return Untold(str(error))
+    except Unreachable:
+        raise
+    except Exception as error:  # Whatever stands in it, our code did not write it.
+        return Untold(f"what stands in it makes no sense ({type(error).__name__})")
 
 
 def _check(source: Source, ring: KeyRing) -> Replayed:

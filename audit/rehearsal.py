@@ -12,9 +12,9 @@ from rich.console import Console
 from temporalio.client import Client, WorkflowHistory
 from temporalio.common import WorkerDeploymentVersion
 
-from audit.faults import Finding
+from audit.faults import Fault, Finding
 from audit.histories import Story
-from audit.parallel import Source, check_all, in_hand, progress
+from audit.parallel import Source, Untold, check_all, in_hand, progress
 from audit.semantics import STEP_INPUT
 from workflows.messages import WORKFLOW
 
@@ -106,8 +106,13 @@ async def rehearse(
         bar = shown.add_task("Replaying 重放", total=len(runs))
         async for name, replayed in check_all(_fetched(client, runs), ring, processes):
             result.replayed += 1
-            if replayed.findings:
-                result.differing.append((Run(*name.split()), replayed.findings))
+            run = Run(*name.split())
+            if isinstance(replayed, Untold):
+                findings = [Finding(Fault.history_unreadable, run.number, replayed.why)]
+            else:
+                findings = replayed.findings
+            if findings:
+                result.differing.append((run, findings))
             shown.advance(bar)
     return result
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import posixpath
+from collections.abc import Iterator
 
 import fsspec
 
@@ -10,8 +11,14 @@ class Missing(LookupError):
     """The store holds nothing under this name."""
 
 
+class Unreachable(OSError):
+    """The store does not answer, or not as a store does; the message says which and how."""
+
+
 class Store:
     """Whole files by name, such as `2026-11/CR20261120-001.json.gz`.
+
+    Every method raises `Unreachable` when the store does not answer.
 
     Args:
         url: `file:///var/lib/aftersales/archive`, `s3://bucket/folder`, `memory://` …
@@ -19,14 +26,15 @@ class Store:
     """
 
     def __init__(self, url: str, **options: object) -> None:
-        self.url = url
+        self.url, self.options = url, options
         if url.startswith("file:") or "://" not in url:
             options = {"auto_mkdir": True, **options}
         self._files, self._root = fsspec.core.url_to_fs(url, **options)
 
     def put(self, name: str, content: bytes) -> None:
         """Keep a file; one of the same name is replaced."""
-        self._files.pipe_file(self._path(name), content)
+        with self._asked(name):
+            self._files.pipe_file(self._path(name), content)
 
     def get(self, name: str) -> bytes:
         """A file's content.
@@ -34,26 +42,34 @@ class Store:
         Raises:
             Missing: there is none of this name.
         """
-        try:
+        with self._asked(name):
             content: bytes = self._files.cat_file(self._path(name))
-        except FileNotFoundError:
-            raise Missing(name) from None
         return content
 
     def remove(self, name: str) -> None:
         """Remove a file; it may be gone already."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(Missing), self._asked(name):
             self._files.rm_file(self._path(name))
 
     def names(self, folder: str = "") -> list[str]:
         """The names of everything directly in a folder, in order; none if there is no folder."""
         # A store may remember what it listed before; others write to it as well.
         self._files.invalidate_cache()
-        try:
+        found: list[str] = []
+        with contextlib.suppress(Missing), self._asked(folder):
             found = self._files.ls(self._path(folder), detail=False)
-        except FileNotFoundError:
-            return []
+            if found == [self._path(folder)]:
+                raise NotADirectoryError
         return sorted(posixpath.join(folder, posixpath.basename(path)) for path in found)
+
+    @contextlib.contextmanager
+    def _asked(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise Missing(name) from None
+        except Exception as error:  # Each driver has errors of its own.
+            raise Unreachable(f"{self.url} ({type(error).__name__})") from error
 
     def _path(self, name: str) -> str:
         return posixpath.join(self._root, name) if name else self._root

@@ -7,7 +7,7 @@ there is.
 import hashlib
 import posixpath
 from bisect import bisect_left
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
@@ -98,7 +98,8 @@ def check_one(store: Store, ring: KeyRing, number: str) -> Iterator[Checked]:
             yield from _check_history(store, ring, manifest, erased)
             yield from _check_place(store, manifest, name, names)
         return
-    erasure = yield from erased.entry(number)
+    erasure, faults = erased.entry(number)
+    yield from faults
     if erasure is not None:
         yield erasure
     else:
@@ -109,7 +110,8 @@ def _check_history(
     store: Store, ring: KeyRing, manifest: Manifest, erased: "_Erased"
 ) -> Iterator[Checked]:
     number = manifest.number
-    erasure = yield from erased.entry(number)
+    erasure, faults = erased.entry(number)
+    yield from faults
     if erasure is not None:
         yield erasure
     try:
@@ -124,7 +126,7 @@ def _check_history(
         told = Story.opened(content, key_of(store, ring, number), number)
     except Missing:
         if erasure is None:
-            yield Finding(Fault.key_missing, number, f"{key_file(number)} is not there")
+            yield from _gone(store, manifest)
         return
     except Unsealable as error:
         yield Finding(Fault.key_wrong, number, f"{key_file(number)}: {error}")
@@ -139,6 +141,24 @@ def _check_history(
         yield Finding(Fault.history_misplaced, number, f"it tells of {about}")
     if (lacks := told.lacks) or not told.is_over:
         yield Finding(Fault.history_incomplete, number, lacks or "it does not end")
+
+
+def check_again(store: Store, manifest: Manifest) -> Iterator[Checked]:
+    """Why a history could not be read that was there before: it may have been erased meanwhile."""
+    try:
+        store.get(manifest.file)
+    except Missing:
+        yield Finding(Fault.history_missing, manifest.number, f"{manifest.file} is not there")
+    else:
+        yield from _gone(store, manifest)
+
+
+def _gone(store: Store, manifest: Manifest) -> Iterator[Checked]:
+    """Of a history without a key: that it was erased just now, or that the key is missing."""
+    number = manifest.number
+    erasure, faults = _Erased.lately(store).entry(number)
+    yield from faults
+    yield erasure or Finding(Fault.key_missing, number, f"{key_file(number)} is not there")
 
 
 def _check_reads(store: Store, entry: Reads) -> Iterator[Finding]:
@@ -223,6 +243,11 @@ class _Erased:
     def __init__(self, store: Store, since: str = "") -> None:
         self._store, self._since = store, since
 
+    @classmethod
+    def lately(cls, store: Store) -> "_Erased":
+        """Those at the end of the chain: whoever erases tells it first, and then goes on."""
+        return cls(store, max(months(store), default=""))
+
     @cached_property
     def _files(self) -> dict[str, list[str]]:
         later = (month for month in months(self._store) if month >= self._since)
@@ -237,7 +262,7 @@ class _Erased:
             if (found := ENTRY.search(name)) and found["kind"] == "erasure"
         }
 
-    def entry(self, number: str) -> Generator[Finding, None, Erasure | None]:
+    def entry(self, number: str) -> tuple[Erasure | None, list[Finding]]:
         """The entry that says that a request was erased, with what is wrong with it.
 
         Whoever destroys a key cannot excuse it with an entry of their own: it must have its place
@@ -245,16 +270,20 @@ class _Erased:
         """
         name = self._names.get(number)
         if name is None:
-            return None
+            return None, []
         entry, finding = entry_in(self._store, name)
         findings = [finding] if finding else []
         if entry is not None:
             names = self._files[posixpath.dirname(name)]
             findings += _check_place(self._store, entry, name, names)
-        yield from findings
         # What comes after it, and is not bound to it, does not speak against it.
         unsound = any(found.where == name for found in findings)
-        return entry if isinstance(entry, Erasure) and not unsound else None
+        return entry if isinstance(entry, Erasure) and not unsound else None, findings
+
+
+def was_erased(store: Store, number: str) -> bool:
+    """Whether a request was erased while an archive is read that did not tell of it before."""
+    return _Erased.lately(store).entry(number)[0] is not None
 
 
 def kept(store: Store, month: str) -> Iterator[Checked]:
@@ -268,5 +297,6 @@ def kept(store: Store, month: str) -> Iterator[Checked]:
         if entry is None and finding is not None:
             yield finding
         elif isinstance(entry, Manifest):
-            erasure = yield from erased.entry(entry.number)
+            erasure, faults = erased.entry(entry.number)
+            yield from faults
             yield erasure or entry

@@ -26,12 +26,11 @@ from audit.filed import NothingThere
 from audit.histories import Story
 from audit.judging import judge
 from audit.manifests import Erasure, Manifest
-from audit.parallel import Source, from_store, on_every_core, progress
+from audit.parallel import Source, Untold, from_store, on_every_core, progress
 from audit.report import page, words
-from audit.semantics import CannotReplay
 from audit.store import Store
 from audit.verdicts import DASH, Judged, judged, span
-from audit.verification import check_month
+from audit.verification import check_month, was_erased
 from audit.wording import ASSUMPTIONS, CHANGES
 from domain.clocks import BROKEN, Ticking
 from domain.policy import Policy, PolicyError
@@ -178,7 +177,7 @@ async def judge_month(
             result.erased += 1
     if not manifests and not result.skipped and not result.erased:
         raise NothingThere(store)
-    files = [(number, from_store(store.url, m)) for number, m in manifests.items()]
+    files = [(number, from_store(store, m)) for number, m in manifests.items()]
     changes: dict[str, list[Otherwise]] = {}
     judging = on_every_core(partial(_apart, policy), files, ring)
     with progress(console) as shown:
@@ -188,8 +187,11 @@ async def judge_month(
                 shown.advance(bar)
                 if isinstance(found, _Bad):
                     raise PolicyError(str(found))
-                if found is None:
-                    result.skipped.append(number)
+                if isinstance(found, Untold):
+                    if found.is_gone and was_erased(store, number):
+                        result.erased += 1
+                    else:
+                        result.skipped.append(number)
                     continue
                 version, changes[number] = found
                 result.judged += 1
@@ -199,16 +201,13 @@ async def judge_month(
     return result
 
 
-def _apart(policy: Policy, source: Source, ring: KeyRing) -> _Found | _Bad | None:
+def _apart(policy: Policy, source: Source, ring: KeyRing) -> _Found | _Bad:
     return asyncio.run(_judged_twice(ring, source(ring), policy))
 
 
-async def _judged_twice(ring: KeyRing, story: Story, policy: Policy) -> _Found | _Bad | None:
-    """Under its own policy and under the other; None: it does not replay."""
-    try:
-        told = await tell(ring, story)
-    except CannotReplay:
-        return None
+async def _judged_twice(ring: KeyRing, story: Story, policy: Policy) -> _Found | _Bad:
+    """Under its own policy and under the other."""
+    told = await tell(ring, story)
     try:
         hours = calendar_for(policy, told.request.brief.received_at).windows
     except PolicyError as error:

@@ -98,6 +98,15 @@ async def test_a_running_and_an_archived_request_are_verified(
     assert len(run["history"]["events"]) == shown["events"]
     assert (await auditor.get(path)).json()["request"]["stage"] == "closed"
 
+    folder = settings.data_dir / "archive"
+    away = folder.rename(folder.with_name("elsewhere"))
+    folder.touch()
+    for what in ("", "/history", "/verification"):
+        answer = await auditor.get(f"{path}{what}")
+        assert (answer.status_code, answer.json()["code"]) == (503, "archive_unavailable")
+    folder.unlink()
+    away.rename(folder)
+
 
 @pytest.mark.parametrize("role", [Role.agent, Role.supervisor, Role.integration, Role.customer])
 async def test_nobody_else_reads_histories(caller: Caller, role: Role) -> None:

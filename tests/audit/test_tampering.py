@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -14,18 +13,23 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from rich.console import Console
 from temporalio.client import WorkflowHistory
 
 from audit.faults import Fault, Finding
 from audit.filed import story
-from audit.histories import Story
+from audit.histories import NoHistory, Story
 from audit.inspection import inspect, lines
 from audit.keys import key_file, key_of, wrapped
-from audit.manifests import BEGINNING, Head, Manifest, described, public_key
+from audit.manifests import BEGINNING, Erasure, Head, Manifest, described, public_key
+from audit.mining import mine
 from audit.replaying import check_replay
 from audit.store import Store
-from audit.verification import check_month, check_one
+from audit.verification import check_again, check_month, check_one
+from audit.what_if import judge_month
+from domain.policy import read_policy
 from records.sealing import DataKey
+from runtime.settings import STANDARD_POLICY
 from tests.databases import RING, RING_TEXT
 
 GOLDENS = sorted((Path(__file__).parents[1] / "workflow" / "histories" / "v1").glob("*.json"))
@@ -88,8 +92,8 @@ class Archive:
     def replaced(self, manifest: Manifest, kept: Any) -> Manifest:
         """The manifest of another history that was put in place of this one, sealed as it was."""
         key = key_of(self.store, RING, manifest.number)
-        told = Story.read(gzip.compress(json.dumps(kept).encode()))
-        content = replace(told, number=manifest.number).sealed(key)
+        written = gzip.compress(json.dumps({**kept, "number": manifest.number}).encode())
+        content = key.seal_bytes(written, f"history/{manifest.number}")
         self.store.put(manifest.file, content)
         return manifest.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
 
@@ -337,6 +341,109 @@ async def test_a_manifest_that_says_otherwise_than_its_history_is_found(archive:
     number = archive.manifests[place].number
     told = [(each.fault, each.where, each.detail.split(":")[0]) for each in found.findings]
     assert sorted(told) == sorted((Fault.manifest_untrue, number, name) for name in untrue)
+
+
+def _no_start(kept: Any) -> None:
+    """To replay such a run would wait for ever."""
+    del kept["runs"][0]["history"]["events"][0]
+
+
+def _no_such_event(kept: Any) -> None:
+    kept["runs"][0]["history"]["events"][3]["eventType"] = "EVENT_TYPE_OF_ANOTHER_AGE"
+
+
+def _nonsense_in_a_step(kept: Any) -> None:
+    for event in kept["runs"][0]["history"]["events"]:
+        details = event.get("markerRecordedEventAttributes", {}).get("details", {})
+        for part in {"data", "result"} & details.keys():
+            details[part]["payloads"] = [{"data": base64.b64encode(b"[").decode()}]
+
+
+@pytest.mark.parametrize("change", [_no_start, _no_such_event, _nonsense_in_a_step])
+async def test_one_that_makes_no_sense_keeps_no_other_from_being_read(
+    archive: Archive, tmp_path: Path, change: Callable[[Any], None]
+) -> None:
+    place = len(archive.manifests) - 1
+    kept = archive.opened(archive.manifests[place])
+    change(kept)
+    number = archive.manifests[place].number
+    archive.manifests[place] = archive.replaced(archive.manifests[place], kept)
+    archive.rebind(place)
+    archive.sign(KEY)
+    found = await inspect(archive.store, RING_TEXT, [public_key(KEY)], month=MONTH)
+    assert {each.where for each in found.findings} == {number}
+    assert found.findings[0].fault in (Fault.history_unreadable, Fault.replay_differs)
+    assert [each.word for each in found.verdicts] == ["sound"] * place + ["faulty"]
+    mined = await mine(archive.store, RING_TEXT, tmp_path / "logs", month=MONTH)
+    assert [named for named, _ in mined.unreadable] == [number]
+    assert mined.figures.requests == place
+    other = read_policy(STANDARD_POLICY.read_text(encoding="utf-8"))
+    judged = await judge_month(archive.store, RING_TEXT, MONTH, other, NOW, Console())
+    assert (judged.judged, judged.skipped) == (place, [number])
+
+
+def test_rubbish_that_was_squeezed_is_no_history() -> None:
+    squeezed = bytearray(gzip.compress(b"[]" * 100))
+    squeezed[15] ^= 0xFF
+    with pytest.raises(NoHistory):
+        Story.read(bytes(squeezed))
+
+
+class Erasing(Store):
+    """A store in which a request is erased while it is read, after its file was checked."""
+
+    def __init__(self, url: str, erasure: Erasure) -> None:
+        super().__init__(url)
+        self._erasure = erasure
+
+    def get(self, name: str) -> bytes:
+        content = super().get(name)
+        if name == key_file(self._erasure.number):
+            self.put(self._erasure.name, self._erasure.written())
+            self.remove(name)
+        return content
+
+
+async def test_an_erasure_while_a_month_is_read_is_no_fault(
+    archive: Archive, tmp_path: Path
+) -> None:
+    victim, last = archive.manifests[2], archive.manifests[-1]
+    erasure = Erasure(
+        seq=last.seq + 1,
+        month=MONTH,
+        previous=last.hash,
+        number=victim.number,
+        at=NOW,
+        why="asked",
+    )
+    key = archive.store.get(key_file(victim.number))
+
+    def erasing() -> Store:
+        archive.store.put(key_file(victim.number), key)
+        archive.store.remove(erasure.name)
+        return Erasing(archive.store.url, erasure)
+
+    found = await inspect(erasing(), RING_TEXT, [public_key(KEY)], month=MONTH)
+    assert found.findings == []
+    words = {each.manifest.number: each.word for each in found.verdicts}
+    assert words[victim.number] == "erased"
+    other = read_policy(STANDARD_POLICY.read_text(encoding="utf-8"))
+    judged = await judge_month(erasing(), RING_TEXT, MONTH, other, NOW, Console())
+    assert (judged.judged, judged.erased, judged.skipped) == (len(words) - 1, 1, [])
+
+
+def test_a_key_destroyed_while_a_month_is_read_is_a_fault_without_an_erasure(
+    archive: Archive,
+) -> None:
+    victim = archive.manifests[2]
+    archive.path(key_file(victim.number)).unlink()
+    (finding,) = check_again(archive.store, victim)
+    assert isinstance(finding, Finding)
+    assert finding.fault is Fault.key_missing
+    archive.path(victim.file).unlink()
+    (finding,) = check_again(archive.store, victim)
+    assert isinstance(finding, Finding)
+    assert finding.fault is Fault.history_missing
 
 
 def test_a_request_that_was_never_archived_is_said_to_be(archive: Archive) -> None:

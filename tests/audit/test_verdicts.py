@@ -12,7 +12,7 @@ import pytest
 
 import cli
 from activities.messages import Language
-from audit import tables
+from audit import inspection, tables
 from audit.event_names import EVENT_NAMES
 from audit.faults import Fault
 from audit.inspection import Inspection, inspect
@@ -23,6 +23,8 @@ from audit.wording import FAULTS, LISTS, STANDINGS, TEXT
 from domain.clocks import Ticking
 from domain.policy import Circumstances, Policy, Terms
 from domain.rules import Rule
+from runtime.settings import STANDARD_POLICY
+from runtime.trouble import Trouble
 from tests.audit.test_tampering import KEY, MONTH, Archive
 from tests.databases import RING_TEXT
 
@@ -278,6 +280,40 @@ def test_a_month_is_summed_by_rule_and_written_as_a_report(
     code, told = says("verify", "--month", MONTH, *more)
     assert json.loads(told)["sound"] is True
     assert 'lang="en"' in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_archive_that_does_not_answer_is_one_sentence(
+    says: Any, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AFTERSALES_ARCHIVE_URL", str(archive.path(f"{MONTH}/head.json")))
+    other = tmp_path / "other.toml"
+    other.write_text(STANDARD_POLICY.read_text(encoding="utf-8"), encoding="utf-8")
+    for command in (["verify"], ["mine"], ["what-if", "--policy", str(other)]):
+        ended, told = says(*command, "--month", MONTH)
+        assert (ended, told.strip().count("\n")) == (1, 0)
+        assert "The archive does not answer" in told
+        assert "AFTERSALES_ARCHIVE_URL" in told
+
+
+def test_a_report_that_cannot_be_written_is_seen_before_the_work(
+    says: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked: list[str] = []
+
+    async def work(*_: Any, month: str, **__: Any) -> Inspection:
+        worked.append(month)
+        raise Trouble("enough")
+
+    monkeypatch.setattr(inspection, "inspect", work)
+    code, told = says("verify", "--month", MONTH, "--html", "no/such/folder.html")
+    assert (code, worked) == (1, [])
+    assert "cannot be written" in told
+    (tmp_path / "old.html").write_text("the last report", encoding="utf-8")
+    for file in ("old.html", "new.html"):
+        says("verify", "--month", MONTH, "--html", file)
+    assert worked == [MONTH, MONTH]
+    assert (tmp_path / "old.html").read_text(encoding="utf-8") == "the last report"
+    assert not (tmp_path / "new.html").exists()
 
 
 @pytest.mark.parametrize(
