@@ -8,7 +8,7 @@ Beside each event stands how it was sent, word for word.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from temporalio.api.common.v1 import Payload
@@ -37,10 +37,11 @@ class Place(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """An event as it was sent, and the history's event that brought it."""
+    """An event as it was sent, the history's event that brought it, and when that was."""
 
     place: Place
     event: Mapping[str, Any]
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Fact:
         place: the history's event that brought it; for what the request did by itself, the one
             that woke it.
         sent: the event as it was sent; None: nobody sent it, or without an id.
+        came_at: when the platform had it, even if no worker was up to take it in; None: when it
+            was recorded.
         stage: where the request stood when this had been written down; None: more was written down
             together with it.
     """
@@ -59,6 +62,7 @@ class Fact:
     line: Entry
     place: Place
     sent: Mapping[str, Any] | None = None
+    came_at: datetime | None = None
     stage: Stage | None = None
 
 
@@ -106,7 +110,8 @@ async def told_by(ring: KeyRing, story: Story, watcher: Watcher) -> Told:
         for step, line, stage in watcher.lines.get(run.run_id, ()):
             came = sent.get(line.event_id or "")
             place = came.place if came else written.get(step, Place(run.run_id, 1))
-            facts.append(Fact(line, place, came.event if came else None, stage))
+            event, at = (came.event, came.at) if came else (None, None)
+            facts.append(Fact(line, place, event, at, stage))
     (start,) = await _decoded(
         codec, story.runs[0].events[0].workflow_execution_started_event_attributes.input.payloads
     )
@@ -142,7 +147,8 @@ async def _places(
         else:
             for each in await _brought(event, codec):
                 woken = place
-                sent.setdefault(str(each.get("id") or ""), Sent(place, each))
+                at = event.event_time.ToDatetime(tzinfo=UTC)
+                sent.setdefault(str(each.get("id") or ""), Sent(place, each, at))
     return written, sent
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from audit.constraints import CONSTRAINTS, Hours, Json, Rules
@@ -28,6 +29,10 @@ class Doubt:
         return f"{about}{where}: {self.what} recorded {self.recorded}, judged {self.judged}"
 
 
+_COME_BY_THEMSELVES = {"resumed", "visit_reminder"}
+"""What the request does when a moment has come, besides its clocks."""
+
+
 class Hearing:
     """Hears the facts in their order and keeps the promises that they make, rest and end."""
 
@@ -48,7 +53,7 @@ class Hearing:
             "service_type": told.brief["service_type"],
             "distance_km": told.brief["distance_km"],
         }
-        self.moved_at = self.received_at
+        self.moved_at = self.news_at = self.received_at
         self.passed: set[str] = set()
         self.engineer: str | None = None
         self.offered_to: list[str] = []
@@ -61,7 +66,7 @@ class Hearing:
 
     def hear(self, fact: Fact) -> None:
         """One fact."""
-        line = fact.line
+        line, before = fact.line, [promise.course for promise in self.promises]
         if line.kind == "clock":
             self._announced(fact)
         elif line.kind == "refused":
@@ -77,10 +82,24 @@ class Hearing:
         else:
             if line.name in ("offered", "resumed"):
                 self.moved_at = max(self.moved_at, line.at)
+            if line.name in _COME_BY_THEMSELVES:
+                self._noticed(fact, self.news_at)
             act = getattr(self, f"_{line.kind}_{line.name}", None)
             if act is not None:
                 act(fact, line.at)
-            self._noticed(fact)
+        if line.kind != "clock":
+            self._note_what_is_known(fact, before)
+
+    def _note_what_is_known(self, fact: Fact, before: list[tuple[object, ...]]) -> None:
+        """What nobody had told the platform, it could not notice."""
+        line = fact.line
+        recorded = line.at if line.name == "received" else line.recorded_at
+        known = fact.came_at or recorded
+        if line.kind == "event":
+            self.news_at = max(self.news_at, known)
+        for promise, course in zip_longest(self.promises, before):
+            if promise.course != course:
+                promise.known_at = max(promise.known_at, known)
 
     def close(self, until: datetime) -> None:
         """The history ends here."""
@@ -340,6 +359,7 @@ class Hearing:
             since=begins,
             last_start=begins,
             owed_by=constraint.owed_by,
+            known_at=self.received_at,
         )
         self.promises.append(promise)
         if rule != "arrival":
@@ -424,7 +444,7 @@ class Hearing:
         promise = self._latest(rule, fact.line.data.get("subject", ""))
         if what not in ("warned", "breached", "escalated"):
             return
-        self._noticed(fact)
+        self._noticed(fact, promise.known_at if promise else self.news_at)
         if not self.is_own:
             return  # What was announced was due under another policy.
         if promise is None:
@@ -450,10 +470,11 @@ class Hearing:
             if due is None or due > fact.line.at:
                 self._doubt(rule, fact, "escalated", fact.line.at, due)
 
-    def _noticed(self, fact: Fact) -> None:
-        """The platform noticed late what was due by itself."""
-        if fact.line.recorded_at > fact.line.at:
-            self.outages.append((fact.line.at, fact.line.recorded_at))
+    def _noticed(self, fact: Fact, known_at: datetime) -> None:
+        """The platform noticed late what was due by itself, and what it knew to be due."""
+        missed = max(fact.line.at, known_at)
+        if fact.line.recorded_at > missed:
+            self.outages.append((missed, fact.line.recorded_at))
 
     def _check_when_it_counts_from(self, fact: Fact) -> None:
         """An event counts from when it happened, but never before the one before it."""

@@ -35,6 +35,7 @@ class Promise:
         who: the person who owed it where that is known: an engineer, or who took a complaint over.
         goal: the time allowed, as it was last.
         started, ended: the facts that began and ended it; retargeted: when the goal last changed.
+        known_at: when the platform knew all that its time depends on; nothing was due before.
         spent: how much of its time counted while it ran, up to `since` if it still does.
         ran: when it ran, up to `since`.
         due_at: when that time was up; None: it rests, or beyond the known working days.
@@ -56,6 +57,7 @@ class Promise:
     since: datetime | None
     last_start: datetime
     owed_by: str
+    known_at: datetime
     who: str | None = None
     spent: timedelta = ZERO
     spent_before: timedelta = ZERO
@@ -100,6 +102,11 @@ class Promise:
         """Who ended it, such as `engineer E-7`; None: nobody, or nobody said who."""
         line = self.ended.line if self.ended and self.answered else None
         return f"{line.actor_role} {line.actor_id}" if line and line.actor_role else None
+
+    @property
+    def course(self) -> tuple[object, ...]:
+        """What the moments at which something falls due depend on."""
+        return (self.goal, self.ladder, self.since, self.last_start, self.ended_at)
 
     @property
     def standing(self) -> Standing:

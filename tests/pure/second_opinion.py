@@ -16,16 +16,21 @@ def told(
     """The request as its history would tell it."""
     request = request.model_copy(deep=True)
     lines = [each for each in (*effects, *request.tick(until)) if isinstance(each, Entry)]
-    as_sent = {str(each.id): each.model_dump(mode="json") for each in sent}
+    as_sent = {str(each.id): each for each in sent}
     return Told(
         number=request.number,
         brief=request.brief.model_dump(mode="json"),
-        facts=tuple(
-            Fact(line, Place("run", line.seq), as_sent.get(line.event_id or "")) for line in lines
-        ),
+        facts=tuple(_fact(line, as_sent.get(line.event_id or "")) for line in lines),
         until=until,
         request=request,
     )
+
+
+def _fact(line: Entry, event: BaseEvent | None) -> Fact:
+    place = Place("run", line.seq)
+    if event is None:
+        return Fact(line, place)
+    return Fact(line, place, event.model_dump(mode="json"), event.heard_at)
 
 
 def second_opinion(

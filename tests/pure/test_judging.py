@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from audit.constraints import CONSTRAINTS
 from audit.judging import Judgement, judge
 from audit.promises import Promise, Standing
+from domain.events import BaseEvent
 from domain.intake import Brief
 from domain.policy import Circumstances, Policy, Terms
+from domain.refusals import Refused
 from domain.rules import PROMISES, Rule
 from tests.pure.builders import STORIES, Story, at, length, standard
 from tests.pure.builders import given as given_request
-from tests.pure.journeys import Step, arrived, briefs, steps
+from tests.pure.journeys import Journey, Step, arrived, briefs, steps
 from tests.pure.second_opinion import second_opinion, told
 
 EXAMPLES = 25
@@ -102,6 +104,36 @@ def test_an_outage_within_a_hold_is_not_what_a_promise_at_rest_was_late_for() ->
     plan = promise(found, "solution_feedback")
     assert (plan.standing, plan.overrun) == (Standing.late, length("15m"))
     assert plan.platform_late == timedelta(0)
+
+
+class Attentive(Journey):
+    """A request on a platform that is never down: it wakes at every due moment."""
+
+    def go(self, step: Step) -> Refused | None:
+        until = self.now + timedelta(seconds=step.jump)
+        while (due := self.request.next_due()) and due.at <= until:
+            self.now = max(self.now, due.at)
+            self._keep(self.request.tick(self.now))
+        self.now = until
+        refused = super().go(step._replace(jump=0))
+        self._keep(self.request.tick(self.now))
+        return refused
+
+    def event(self, step: Step) -> BaseEvent:
+        """What it hears it takes in at once, however long ago it happened."""
+        return super().event(step).model_copy(update={"heard_at": self.now})
+
+
+@settings(max_examples=EXAMPLES)
+@given(briefs, steps)
+def test_a_platform_that_is_never_down_has_no_outage(start: Brief, path: list[Step]) -> None:
+    """However late people tell what happened."""
+    journey = Attentive(start)
+    for step in path:
+        journey.go(step)
+    found = second_opinion(journey.request, journey.effects, journey.applied, journey.now)
+    assert found.outages == []
+    assert not any(each.platform_late for each in found.promises)
 
 
 def test_what_was_done_in_time_is_kept_however_late_the_platform_hears_of_it() -> None:
