@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from audit.event_names import EVENT_NAMES, english
 from audit.figures import Figures
+from audit.wording import span
 
 SELDOM = 0.03
 """An arrow that fewer requests than this share went is left out, unless a step hangs on it."""
@@ -37,7 +38,6 @@ _WORDS = {
         "lang": "zh-CN",
     },
 }
-_UNITS = {"en": ("s", "min", "h", "d"), "zh-CN": ("秒", "分钟", "小时", "天")}
 
 # In a page, a style holds for everything on it.
 _STYLE = """\
@@ -105,14 +105,7 @@ def process_map(figures: Figures, language: str = "en") -> str:
 
 def spoken(length: timedelta, language: str = "en") -> str:
     """A length of time in one unit: `12 min`, `3.5 h`."""
-    seconds = length.total_seconds()
-    units = zip(_UNITS[language], (1, 60, 3600, 86400), (59.5, 3570, 172800, math.inf), strict=True)
-    for unit, worth, below in units:
-        if seconds < below:
-            number = seconds / worth
-            short = f"{number:.0f}" if number >= 10 else f"{number:.1f}".removesuffix(".0")
-            return f"{short} {unit}"
-    raise AssertionError("some unit is long enough")
+    return span(length.total_seconds(), zh=language == "zh-CN", roughly=True)
 
 
 # --- what is drawn --------------------------------------------------------------------------------

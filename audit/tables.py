@@ -8,8 +8,8 @@ from rich.table import Table
 
 from audit.figures import Figures
 from audit.inspection import Inspection
-from audit.verdicts import DASH, Judged, RuleSum, by_rule, late, outages, span
-from audit.wording import STANDINGS
+from audit.verdicts import DASH, Judged, RuleSum, by_rule, late, outages
+from audit.wording import STANDINGS, span
 from domain.clocks import BROKEN
 from domain.shown import ShownEvidence, ShownVerdict
 

@@ -12,6 +12,7 @@ from audit.facts import Place, Told
 from audit.histories import Story
 from audit.judging import Judgement
 from audit.promises import Promise
+from audit.wording import span
 from domain.clocks import BROKEN, Ticking
 from domain.rules import TARGETS, Rule
 from domain.shown import ShownEvidence, ShownOutage, ShownVerdict
@@ -21,9 +22,6 @@ from domain.vocabulary import Role
 DASH = "—"
 NOTABLE = timedelta(seconds=5)
 """A platform that notices within this is not called down."""
-
-_UNITS = ((86400, "d", "天"), (3600, "h", "小时"), (60, "min", "分"), (1, "s", "秒"))
-_THREE_DAYS = 3 * 86400
 
 
 class Judged(Value):
@@ -92,22 +90,6 @@ def _shown(promise: Promise, runs: list[str]) -> ShownVerdict:
 def _evidence(place: Place, runs: list[str]) -> ShownEvidence:
     run = runs.index(place.run) + 1 if len(runs) > 1 else None
     return ShownEvidence(event=place.event, run=run)
-
-
-def span(seconds: float, *, zh: bool = False) -> str:
-    """A length of time as people read it: `1 h 30 min`, `1 小时 30 分`.
-
-    Below a minute with tenths, below three days in hours, as the standard does.
-    """
-    tenths = round(seconds, 1)
-    if 0 < tenths < 60 and tenths != round(tenths):
-        return f"{tenths} {'秒' if zh else 's'}"
-    left, parts = round(seconds), []
-    for unit, english, chinese in _UNITS if left >= _THREE_DAYS else _UNITS[1:]:
-        amount, left = divmod(left, unit)
-        if amount:
-            parts.append(f"{amount} {chinese if zh else english}")
-    return " ".join(parts) or f"0 {'秒' if zh else 's'}"
 
 
 def late(seconds: float, *, zh: bool = False) -> str:

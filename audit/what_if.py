@@ -29,9 +29,9 @@ from audit.manifests import Erasure, Manifest
 from audit.parallel import Source, Untold, from_store, on_every_core, progress
 from audit.report import page, words
 from audit.store import Store
-from audit.verdicts import DASH, Judged, judged, span
+from audit.verdicts import DASH, Judged, judged
 from audit.verification import check_month, was_erased
-from audit.wording import ASSUMPTIONS, CHANGES
+from audit.wording import ASSUMPTIONS, CHANGES, span
 from domain.clocks import BROKEN, Ticking
 from domain.policy import Policy, PolicyError
 from domain.rules import Rule

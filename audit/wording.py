@@ -1,7 +1,44 @@
 """The words of the audit's reports, in English and in Chinese."""
 
+from collections.abc import Sequence
+
 from audit.faults import Fault
 from domain.clocks import Ticking
+
+_UNITS = ((86400, "d", "天"), (3600, "h", "小时"), (60, "min", "分钟"), (1, "s", "秒"))
+_THREE_DAYS = 3 * 86400
+
+
+def span(seconds: float, *, zh: bool = False, roughly: bool = False) -> str:
+    """A length of time as people read it: `1 h 30 min`, `1 小时 30 分钟`.
+
+    Below a minute with tenths, below three days in hours, as the standard does.
+
+    Args:
+        roughly: in one unit: `1.5 h`.
+    """
+    units = _UNITS if seconds >= _THREE_DAYS else _UNITS[1:]
+    if roughly:
+        return _roughly(seconds, units, zh=zh)
+    tenths = round(seconds, 1)
+    if 0 < tenths < 60 and tenths != round(tenths):
+        return f"{tenths} {'秒' if zh else 's'}"
+    left, parts = round(seconds), []
+    for unit, english, chinese in units:
+        amount, left = divmod(left, unit)
+        if amount:
+            parts.append(f"{amount} {chinese if zh else english}")
+    return " ".join(parts) or f"0 {'秒' if zh else 's'}"
+
+
+def _roughly(seconds: float, units: Sequence[tuple[int, str, str]], *, zh: bool) -> str:
+    # What rounds up to a whole unit is one: 59.6 s are a minute.
+    fitting = (each for each in units if seconds >= each[0] * 0.99)
+    unit, english, chinese = next(fitting, units[-1])
+    amount = seconds / unit
+    number = f"{amount:.0f}" if amount >= 9.95 else f"{amount:.1f}".removesuffix(".0")
+    return f"{number} {chinese if zh else english}"
+
 
 STANDINGS: dict[Ticking, tuple[str, str]] = {
     Ticking.kept: ("kept", "按时"),

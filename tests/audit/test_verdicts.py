@@ -18,8 +18,8 @@ from audit.faults import Fault
 from audit.inspection import Inspection, inspect
 from audit.manifests import public_key
 from audit.report import render
-from audit.verdicts import by_rule, span
-from audit.wording import FAULTS, LISTS, STANDINGS, TEXT
+from audit.verdicts import by_rule
+from audit.wording import FAULTS, LISTS, STANDINGS, TEXT, span
 from domain.clocks import Ticking
 from domain.policy import Circumstances, Policy, Terms
 from domain.rules import Rule
@@ -214,19 +214,23 @@ def test_every_word_is_there_in_both_languages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "said", "roughly", "zh"),
     [
-        (0, "0 s"),
-        (0.43, "0.4 s"),
-        (59.96, "1 min"),
-        (600, "10 min"),
-        (5400, "1 h 30 min"),
-        (172800, "48 h"),
-        (432000, "5 d"),
+        (0, "0 s", "0 s", "0 秒"),
+        (0.43, "0.4 s", "0.4 s", "0.4 秒"),
+        (59.96, "1 min", "1 min", "1 分钟"),
+        (600, "10 min", "10 min", "10 分钟"),
+        (5400, "1 h 30 min", "1.5 h", "1 小时 30 分钟"),
+        (172800, "48 h", "48 h", "48 小时"),
+        (432000, "5 d", "5 d", "5 天"),
     ],
 )
-def test_a_length_of_time_reads_well(seconds: float, said: str) -> None:
-    assert span(seconds) == said
+def test_a_length_of_time_reads_well(seconds: float, said: str, roughly: str, zh: str) -> None:
+    assert (span(seconds), span(seconds, roughly=True), span(seconds, zh=True)) == (
+        said,
+        roughly,
+        zh,
+    )
 
 
 # --- the command ----------------------------------------------------------------------------------
