@@ -199,6 +199,7 @@ def _show_unarchived(
     import json
 
     from audit import inspection, tables
+    from audit.wording import Count
 
     if html is not None:
         raise Trouble(f"{story.number} is not archived yet, and a report is on what is archived")
@@ -214,9 +215,10 @@ def _show_unarchived(
             _console().print(tables.promises(replayed.judged))
         for finding in replayed.findings:
             typer.echo(f"{finding.fault}: {finding.detail}")
+        faults = Count(len(replayed.findings))
         typer.echo(
-            f"{story.number} is not archived yet; the server's history: {len(replayed.findings)} "
-            f"faults. 尚未归档；服务器上的历史有 {len(replayed.findings)} 处问题。"
+            f"{story.number} is not archived yet; the server's history: {faults:fault}. "
+            f"尚未归档；服务器上的历史有 {faults} 处问题。"
         )
     if replayed.findings:
         raise typer.Exit(1)

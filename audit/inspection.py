@@ -23,6 +23,7 @@ from audit.shelf import Shelf
 from audit.store import Missing, Store
 from audit.verdicts import DASH, Judged, by_rule, counts, outages
 from audit.verification import Checked, check_again, check_month, check_one
+from audit.wording import Count
 from domain.values import rfc3339
 from records.personal import erased_numbers
 from records.sealing import KeyRing
@@ -286,11 +287,8 @@ def lines(result: Inspection) -> Iterator[str]:
     if result.gone:
         told = f"{result.gone.number}: erased before it was archived. 归档之前已清除。"
         yield told
-    faulty = len(result.findings)
-    yield (
-        f"{len(result.verdicts)} requests, {faulty} faults. 共 {len(result.verdicts)} 个服务请求，"
-        f"{faulty} 处问题。"
-    )
+    requests, faults = Count(len(result.verdicts)), Count(len(result.findings))
+    yield f"{requests:request}, {faults:fault}. 共 {requests} 个服务请求，{faults} 处问题。"
 
 
 _TOLD = {"number", "at", "why"}

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from audit.event_names import EVENT_NAMES, english
 from audit.figures import Figures
-from audit.wording import span
+from audit.wording import Count, span
 
 SELDOM = 0.03
 """An arrow that fewer requests than this share went is left out, unless a step hangs on it."""
@@ -27,8 +27,8 @@ SWEEPS = 24
 _WORDS = {
     "en": {
         "title": "How requests went",
-        "subtitle": "{requests} requests · each arrow: how often, and the median time between",
-        "left_out": "{count} of {all} steps lie on arrows too seldom to be drawn",
+        "subtitle": "{requests:request} · each arrow: how often, and the median time between",
+        "left_out": "{count} of {all:step} lie on arrows too seldom to be drawn",
         "lang": "en",
     },
     "zh-CN": {
@@ -281,10 +281,11 @@ def _drawn(
         y += tall + ROW_GAP
     width, height = max(right - left, 560), y + MARGIN
     words = _WORDS[language]
-    left_out = sum(figures.follows.values()) - sum(arrow.count for arrow in arrows)
+    steps_taken = Count(sum(figures.follows.values()))
+    left_out = steps_taken - sum(arrow.count for arrow in arrows)
     title = words["title"]
-    subtitle = words["subtitle"].format(requests=figures.requests)
-    missing = words["left_out"].format(count=left_out, all=sum(figures.follows.values()))
+    subtitle = words["subtitle"].format(requests=Count(figures.requests))
+    missing = words["left_out"].format(count=left_out, all=steps_taken)
     most = max((arrow.count for arrow in arrows), default=1)
     slow = sorted((arrow for arrow in arrows if arrow.wait), key=_wait, reverse=True)[:3]
     parts = [

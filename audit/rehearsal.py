@@ -16,6 +16,7 @@ from audit.faults import Fault, Finding
 from audit.histories import Story
 from audit.parallel import Source, Untold, check_all, in_hand, progress
 from audit.semantics import STEP_INPUT
+from audit.wording import Count
 from workflows.messages import WORKFLOW
 
 
@@ -126,9 +127,9 @@ def lines(result: Rehearsal) -> Iterator[str]:
             yield from _told(finding)
         if more := len(findings) - len(told):
             yield f"  and {more} more 另有 {more} 处"
-    differing = len(result.differing)
-    yield f"{result.replayed} runs replayed, {differing} differ."
-    yield f"共重放 {result.replayed} 次运行，{differing} 次不一致。"
+    runs, differing = Count(result.replayed), Count(len(result.differing))
+    yield f"{runs:run} replayed, {differing:differs|differ}."
+    yield f"共重放 {runs} 次运行，{differing} 次不一致。"
 
 
 def _telling(findings: list[Finding]) -> list[Finding]:

@@ -18,7 +18,7 @@ from audit.manifests import MONTH
 from audit.process_map import process_map
 from audit.tables import owed_by, place, share
 from audit.verdicts import DASH, NOTABLE, by_rule, late, outages
-from audit.wording import FAULTS, LISTS, STANDINGS, TEXT
+from audit.wording import FAULTS, LISTS, STANDINGS, TEXT, Count
 from domain.clocks import BROKEN, Ticking
 from domain.rules import PROMISES, Rule
 from domain.shown import ShownVerdict
@@ -105,6 +105,7 @@ def _filters(language: Language) -> dict[str, Callable[..., object]]:
         "is_fine": _is_fine,
         "late": partial(late, zh=zh),
         "local": _local,
+        "number": Count,
         "outcome": lambda outcome: term(Outcome(outcome)) if outcome else DASH,
         "owed": owed_by,
         "person": person,

@@ -9,7 +9,7 @@ from rich.table import Table
 from audit.figures import Figures
 from audit.inspection import Inspection
 from audit.verdicts import DASH, Judged, RuleSum, by_rule, late, outages
-from audit.wording import STANDINGS, span
+from audit.wording import STANDINGS, Count, span
 from domain.clocks import BROKEN
 from domain.shown import ShownEvidence, ShownVerdict
 
@@ -75,8 +75,8 @@ def lines(result: Inspection) -> Iterator[str]:
     """When the platform was down, what left the process model, and how the forms compared."""
     for outage in outages(result.judged):
         began, down = f"{outage.began_at:%Y-%m-%d %H:%M:%S}Z", outage.seconds
-        felt = len(outage.numbers)
-        yield f"The platform noticed nothing for {span(down)} from {began}: {felt} requests."
+        felt = Count(len(outage.numbers))
+        yield f"The platform noticed nothing for {span(down)} from {began}: {felt:request}."
         yield f"平台自 {began} 起 {span(down, zh=True)} 没有响应，涉及 {felt} 个服务请求。"
     yield from outside(result.figures)
     compared = result.forms

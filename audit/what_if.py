@@ -31,7 +31,7 @@ from audit.report import page, words
 from audit.store import Store
 from audit.verdicts import DASH, Judged, judged
 from audit.verification import check_month, was_erased
-from audit.wording import ASSUMPTIONS, CHANGES, span
+from audit.wording import ASSUMPTIONS, CHANGES, Count, span
 from domain.clocks import BROKEN, Ticking
 from domain.policy import Policy, PolicyError
 from domain.rules import Rule
@@ -288,10 +288,11 @@ def lines(result: WhatIf) -> Iterator[str]:
         yield f"Skipped, damaged or not replayed 已略过，损坏或无法重放: {names}"
     if result.erased:
         yield f"Erased: {result.erased}. 已清除：{result.erased}。"
+    judged, changes = Count(result.judged), Count(len(result.changes))
     yield (
-        f"{result.judged} requests under {result.policy.name} ({result.policy.version}): "
-        f"{len(result.changes)} promises would stand otherwise. "
-        f"共 {result.judged} 个服务请求，{len(result.changes)} 项承诺会有不同结论。"
+        f"{judged:request} under {result.policy.name} ({result.policy.version}): "
+        f"{changes:promise} would stand otherwise. "
+        f"共 {judged} 个服务请求，{changes} 项承诺会有不同结论。"
     )
 
 

@@ -5,6 +5,20 @@ from collections.abc import Sequence
 from audit.faults import Fault
 from domain.clocks import Ticking
 
+
+class Count(int):
+    """A number written with what it counts: `{:request}` gives `1 request`, `2 requests`.
+
+    What is not regular is written out: `{:entry|entries}`. A plain `{}` is only the number.
+    """
+
+    def __format__(self, noun: str) -> str:
+        one, _, many = noun.partition("|")
+        if not one:
+            return str(int(self))
+        return f"{int(self)} {one if self == 1 else many or f'{one}s'}"
+
+
 _UNITS = ((86400, "d", "天"), (3600, "h", "小时"), (60, "min", "分钟"), (1, "s", "秒"))
 _THREE_DAYS = 3 * 86400
 
@@ -108,10 +122,10 @@ ASSUMPTIONS: tuple[tuple[str, str], ...] = (
 TEXT: dict[str, tuple[str, str]] = {
     "title": ("Verification report, {asked}", "核验报告 {asked}"),
     "nothing_wrong": (
-        "Nothing is wrong. Requests verified: {count}.",
+        "No fault found. {count:request} verified.",
         "未发现问题。已核验服务请求 {count} 个。",
     ),
-    "faults_found": ("Faults: {count}", "发现问题 {count} 处"),
+    "faults_found": ("{count:fault} found", "发现问题 {count} 处"),
     "archive": ("Archive", "归档"),
     "requests": ("Requests", "服务请求"),
     "request": ("Request", "服务请求"),
@@ -120,10 +134,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "signed_by": ("Signed by", "签名公钥"),
     "head_hash": ("Hash of the last entry", "最后一份清单的哈希"),
     "head_signed_at": ("Signed at", "签名时间"),
-    "head_count": ("{count} entries in {month}", "{month} 共 {count} 份"),
+    "head_count": ("{count:entry|entries} in {month}", "{month} 共 {count} 份"),
     "records": ("Records", "业务记录"),
     "records_compared": (
-        "compared: the chain, and the forms of {count} requests; {erased} erased, not compared",
+        "compared: the chain, and the forms of {count:request}; {erased} erased, not compared",
         "已核对链和 {count} 个请求的表单；已清除而未核对 {erased} 个",
     ),
     "records_not_compared": (
@@ -165,11 +179,11 @@ TEXT: dict[str, tuple[str, str]] = {
     "length": ("Length", "时长"),
     "process_map": ("The process as it really ran", "流程的实际走法"),
     "process_fits": (
-        "All {count} requests went ways that the process model allows.",
+        "{count:request went a way|requests went ways} that the process model allows.",
         "{count} 个服务请求的走法都符合流程模型。",
     ),
     "process_left": (
-        "{count} of {all} requests left the process model:",
+        "{count} of {all:request} left the process model:",
         "{all} 个服务请求中有 {count} 个偏离了流程模型：",
     ),
     "only": (
@@ -177,7 +191,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "只看有问题或有承诺未按时兑现的请求",
     ),
     "only_shown": (
-        "Shown are the {count} of {all} requests with a fault or a promise not kept.",
+        "Shown: {count} of {all:request}, those with a fault or a promise not kept.",
         "此处只列出 {all} 个请求中有问题或有承诺未按时兑现的 {count} 个。",
     ),
     "closed": ("Closed", "关闭时间"),
@@ -186,9 +200,9 @@ TEXT: dict[str, tuple[str, str]] = {
     "verification": ("Verification", "核验"),
     "sound": ("sound", "完好"),
     "erased": ("erased", "已清除"),
-    "faulty": ("{count} faults", "{count} 处问题"),
+    "faulty": ("{count:fault}", "{count} 处问题"),
     "about": (
-        "{outcome} · history events: {events} · runs: {runs}",
+        "{outcome} · {events:history event} · {runs:run}",
         "{outcome} · 历史事件：{events} · 运行：{runs}",
     ),
     "station": ("station", "网点"),
@@ -216,7 +230,7 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "what_if": ("What if: {month} under another policy", "假设分析：另一策略下的 {month}"),
     "would_differ": (
-        "Promises that would stand otherwise: {count}. Requests judged: {judged}.",
+        "{count:promise} would stand otherwise. {judged:request} judged.",
         "结论会不同的承诺 {count} 项。已判定服务请求 {judged} 个。",
     ),
     "other_policy": ("The other policy", "另一策略"),

@@ -168,7 +168,7 @@ async def test_the_build_that_wrote_a_history_passes_both_gates(closed: Closed) 
     assert (request["verdict"], request["findings"]) == ("sound", [])
     # Other tests' requests may stand in the chain before it, in archives of their own.
     assert verified == (1 if json.loads(told)["findings"] else 0)
-    assert (replayed, said.splitlines()[0]) == (0, "1 runs replayed, 0 differ.")
+    assert (replayed, said.splitlines()[0]) == (0, "1 run replayed, 0 differ.")
 
 
 @pytest.mark.slow(8)
@@ -219,7 +219,7 @@ async def test_the_first_differing_event_is_shown_so_that_a_person_can_read_it(
     assert differs == "    differs 差异: another command"
     assert history == "    history 历史: search attributes NextDue Stage"
     assert build.startswith("    build 此版本: timer ")
-    assert said.splitlines()[-2] == "1 runs replayed, 1 differ."
+    assert said.splitlines()[-2] == "1 run replayed, 1 differs."
     code, said, complained_too = broken
     assert code == 1
     assert "    build 此版本: raised KeyError at " in said

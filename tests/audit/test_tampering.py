@@ -287,7 +287,7 @@ async def test_an_inspection_replays_what_is_whole_and_names_what_is_not(archive
     verdicts = {each["number"]: each["verdict"] for each in told["requests"]}
     assert (verdicts[victim.number], verdicts[sound.number]) == ("faulty", "sound")
     assert told["sound"] is False
-    assert list(lines(found))[-1].startswith("6 requests, 1 faults.")
+    assert list(lines(found))[-1].startswith("6 requests, 1 fault.")
     one = await inspect(archive.store, RING_TEXT, [public_key(KEY)], number=sound.number)
     assert json.loads("".join(one.as_json()))["sound"] is True
 

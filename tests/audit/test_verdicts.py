@@ -6,6 +6,7 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from string import Formatter
 from typing import Any, get_args
 
 import pytest
@@ -19,7 +20,7 @@ from audit.inspection import Inspection, inspect
 from audit.manifests import public_key
 from audit.report import render
 from audit.verdicts import by_rule
-from audit.wording import FAULTS, LISTS, STANDINGS, TEXT, span
+from audit.wording import FAULTS, LISTS, STANDINGS, TEXT, Count, span
 from domain.clocks import Ticking
 from domain.policy import Circumstances, Policy, Terms
 from domain.rules import Rule
@@ -151,7 +152,7 @@ async def test_a_months_report_has_the_map_of_its_process(
     requests = len(archive.manifests)
     assert result.figures.requests == requests
     assert f"{EVENT_NAMES['received'] if language == 'en' else 'Received'} · {requests}<" in drawn
-    assert TEXT["process_fits"][language == "zh-CN"].format(count=requests) in report
+    assert TEXT["process_fits"][language == "zh-CN"].format(count=Count(requests)) in report
     (style,) = re.findall(r"<style>(.*?)</style>", drawn, re.DOTALL)
     selectors = re.findall(r"(?:^|})\s*([^{]+){", style)
     assert selectors
@@ -173,7 +174,7 @@ async def test_a_long_report_begins_with_what_needs_to_be_looked_at(
     report = "".join(render(result, "en"))
     assert 'id="only">' in report
     fine = report.count('<article id="CR') - report.count('" class="fine" aria')
-    assert f"Shown are the {fine} of {len(archive.manifests)} requests with a fault" in report
+    assert f"Shown: {fine} of {len(archive.manifests)} requests, those with a fault" in report
     monkeypatch.setattr("audit.report.MANY", 3)
     assert 'id="only" checked>' in "".join(render(result, "en"))
 
@@ -203,14 +204,31 @@ async def test_what_is_in_a_history_is_escaped(archive: Archive) -> None:
     assert "<script>" not in "".join(render(result, "en"))
 
 
+def fields(text: str) -> list[str]:
+    return [name for _, name, _, _ in Formatter().parse(text) if name]
+
+
 def test_every_word_is_there_in_both_languages() -> None:
     assert set(FAULTS) == set(Fault)
     assert set(STANDINGS) == set(Ticking)
     for english, chinese in (*TEXT.values(), *FAULTS.values(), *STANDINGS.values()):
         assert english
         assert re.search(r"[\u4e00-\u9fff]", chinese)
-        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", chinese))
+        assert sorted(fields(english)) == sorted(fields(chinese))
     assert all(len(english) == len(chinese) for english, chinese in LISTS.values())
+
+
+async def test_one_is_no_more_than_one(archive: Archive) -> None:
+    """Of one request, and of one with a single fault."""
+    number = archive.manifests[2].number
+    assert "1 request verified." in "".join(render(await inspected(archive, number), "en"))
+    archive.path(archive.manifests[2].file).unlink()
+    result = await inspected(archive, number)
+    assert list(inspection.lines(result))[-1].startswith("1 request, 1 fault. 共 1 个")
+    report = "".join(render(result, "en"))
+    assert "1 fault found" in report
+    assert not re.search(r"\b1 (requests|faults|runs|entries|history events)\b", report)
+    assert f"{Count(2):entry|entries}, {Count(0):fault}, {Count(1)}" == "2 entries, 0 faults, 1"
 
 
 @pytest.mark.parametrize(
