@@ -16,8 +16,7 @@ from runtime.settings import Settings
 from runtime.trouble import Trouble
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.console import Console, RenderableType
 
     from audit.histories import Story
     from audit.replaying import Replayed
@@ -140,7 +139,7 @@ def audit_verify(
         console.print(inspection.table(found))
         for judged in found.judged if number else []:
             console.print(tables.promises(judged))
-        if month and (rules := tables.rules(found.judged)).row_count:
+        if month and len(rules := tables.rules(found.judged)):
             console.print(rules)
         for line in (*tables.lines(found), *inspection.lines(found)):
             typer.echo(line)
@@ -540,7 +539,7 @@ def _see_that_it_can_be_written(file: Path | None) -> None:
         file.unlink()
 
 
-def _print(tables: "Iterable[Table]", lines: Iterable[str]) -> None:
+def _print(tables: "Iterable[RenderableType]", lines: Iterable[str]) -> None:
     console = _console()
     for table in tables:
         console.print(table)

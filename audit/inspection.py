@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Engine
 
 from audit.faults import Fault, Finding
@@ -19,6 +18,7 @@ from audit.ledger import month_held_against, one_held_against
 from audit.manifests import Erasure, Head, Manifest
 from audit.parallel import Source, Untold, check_all, from_store, progress
 from audit.replaying import Replayed
+from audit.sheets import Sheet
 from audit.shelf import Shelf
 from audit.store import Missing, Store
 from audit.verdicts import DASH, Judged, by_rule, counts, outages
@@ -252,11 +252,11 @@ def _head(store: Store, month: str) -> Head | None:
         return None
 
 
-def table(result: Inspection) -> Table:
+def table(result: Inspection) -> Sheet:
     """For people, in both languages."""
-    shown = Table(
+    shown = Sheet(
         "request 服务请求",
-        "closed 归档",
+        "closed 关闭",
         "events 事件",
         "outcome 结果",
         "kept 按时",
@@ -266,7 +266,7 @@ def table(result: Inspection) -> Table:
     )
     for verdict in result.verdicts:
         kept = verdict.manifest
-        shown.add_row(
+        shown.add(
             kept.number,
             f"{kept.closed_at:%Y-%m-%d %H:%M}Z",
             str(kept.events),

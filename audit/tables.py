@@ -4,20 +4,19 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from rich.table import Table
-
 from audit.figures import Figures
 from audit.inspection import Inspection
+from audit.sheets import Sheet
 from audit.verdicts import DASH, Judged, RuleSum, by_rule, late, outages
 from audit.wording import STANDINGS, Count, span
 from domain.clocks import BROKEN
 from domain.shown import ShownEvidence, ShownVerdict
 
 
-def promises(judged: Judged) -> Table:
+def promises(judged: Judged) -> Sheet:
     """The verdict on each promise of one request."""
     zone = ZoneInfo(judged.timezone)
-    shown = Table(
+    shown = Sheet(
         "rule 规则",
         "allowed 时限",
         "started 开始",
@@ -31,7 +30,7 @@ def promises(judged: Judged) -> Table:
         caption=f"{judged.number} · {judged.timezone}",
     )
     for promise in judged.promises:
-        shown.add_row(
+        shown.add(
             f"{promise.rule} {promise.zh}{f' {promise.subject}' if promise.subject else ''}",
             span(promise.goal_seconds),
             *(_moment(each, zone) for each in (promise.started_at, promise.due_at)),
@@ -41,14 +40,14 @@ def promises(judged: Judged) -> Table:
             late(promise.platform_late_seconds),
             owed_by(promise),
             " ".join(dict.fromkeys(map(place, promise.evidence.values()))),
-            style="bold" if promise.standing in BROKEN else None,
+            bold=promise.standing in BROKEN,
         )
     return shown
 
 
-def rules(all_of_them: Iterable[Judged]) -> Table:
+def rules(all_of_them: Iterable[Judged]) -> Sheet:
     """What became of every rule's promises."""
-    shown = Table(
+    shown = Sheet(
         "rule 规则",
         "kept 按时",
         "late 迟办",
@@ -60,7 +59,7 @@ def rules(all_of_them: Iterable[Judged]) -> Table:
         "platform late 平台迟延",
     )
     for each in by_rule(all_of_them):
-        shown.add_row(
+        shown.add(
             f"{each.rule} {each.zh}",
             *map(str, (each.kept, each.late, each.breached, each.cancelled)),
             share(each.share_kept),

@@ -16,7 +16,6 @@ from itertools import zip_longest
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from activities.messages import Language
 from activities.working_days import calendar_for
@@ -28,6 +27,7 @@ from audit.judging import judge
 from audit.manifests import Erasure, Manifest
 from audit.parallel import Source, Untold, from_store, on_every_core, progress
 from audit.report import page, words
+from audit.sheets import Sheet
 from audit.store import Store
 from audit.verdicts import DASH, Judged, judged
 from audit.verification import check_month, was_erased
@@ -248,17 +248,17 @@ def _change(was: ShownVerdict | None, would: ShownVerdict | None) -> Change | No
 # --- told -----------------------------------------------------------------------------------------
 
 
-def tables(result: WhatIf) -> Iterator[Table]:
+def tables(result: WhatIf) -> Iterator[Sheet]:
     """For people, in both languages: the sums, then every promise that would stand otherwise."""
     headings = {"rules": "rule 规则", "stations": "station 网点", "engineers": "engineer 工程师"}
     for kind, sums in result.sums().items():
         if sums:
-            shown = Table(headings[kind], *(" ".join(CHANGES[each.value]) for each in Change))
+            shown = Sheet(headings[kind], *(" ".join(CHANGES[each.value]) for each in Change))
             for key, counted in sums.items():
-                shown.add_row(key, *(str(counted[each]) for each in Change))
+                shown.add(key, *(str(counted[each]) for each in Change))
             yield shown
     if result.changes:
-        shown = Table(
+        shown = Sheet(
             "request 服务请求",
             "rule 规则",
             "was 原判",
@@ -269,7 +269,7 @@ def tables(result: WhatIf) -> Iterator[Table]:
         )
         for each in result.changes:
             subject = f" {each.promise.subject}" if each.promise.subject else ""
-            shown.add_row(
+            shown.add(
                 each.number,
                 f"{each.promise.rule} {each.promise.zh}{subject}",
                 *_said(each.was),

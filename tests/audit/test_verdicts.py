@@ -5,11 +5,14 @@ import json
 import re
 import sys
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from string import Formatter
 from typing import Any, get_args
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 import cli
 from activities.messages import Language
@@ -116,6 +119,29 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 180])
+async def test_no_width_cuts_what_a_terminal_is_told(archive: Archive, width: int) -> None:
+    archive.path(archive.manifests[2].file).unlink()
+    result = await inspected(archive)
+    sheets = [
+        inspection.table(result),
+        tables.rules(result.judged),
+        *map(tables.promises, result.judged),
+    ]
+    printed = StringIO()
+    Console(width=width, file=printed, markup=False).print(*sheets)
+    told = printed.getvalue()
+    assert "…" not in told
+    assert all(cell_len(line) <= width for line in told.splitlines())
+    words = told.split()
+    for verdict in result.verdicts:
+        assert verdict.manifest.number in words
+        for promise in verdict.judged.promises if verdict.judged else ():
+            assert promise.rule in words
+            assert STANDINGS[promise.standing][0] in words
+    assert f"{Fault.history_missing}:" in words
 
 
 @pytest.mark.parametrize("language", get_args(Language))
