@@ -91,16 +91,28 @@ def process_map(figures: Figures, language: str = "en") -> str:
     Args:
         language: `en` or `zh-CN`; the other one stands smaller beside it.
     """
-    kept = _kept(figures)
-    ranks = _ranks(figures, kept)
-    steps = {name: _Spot(2 * rank, NODE) for name, rank in ranks.items()}
-    loops = [arrow for arrow in kept if arrow.one == arrow.other]
-    for arrow in loops:
-        steps[arrow.one].size = (NODE[0] + 2 * LABEL[0], NODE[1])
-    layers = _layered(steps, [arrow for arrow in kept if arrow not in loops])
-    _order(layers)
-    _spread(layers)
-    return _drawn(figures, steps, layers, kept, language)
+    drawn = _drawn(figures, language)
+    return f"{drawn.opening(0, drawn.height)}\n{drawn.content}\n</svg>\n"
+
+
+def process_map_in_rows(figures: Figures, language: str = "en") -> str:
+    """The map for a page: a picture per row of steps, each right below the one before.
+
+    Together they are the map; apart, they let a printed page end between two rows and not amid a
+    step. The first holds the drawing, of which the others show their part.
+    """
+    drawn = _drawn(figures, language)
+    # In what is shown once more no style reaches through: the class goes with it.
+    drawing = f'<g id="process-map" class="process-map">\n{drawn.content}\n</g>'
+    first, *others = pairwise([0, *drawn.cuts, drawn.height])
+    pictures = [
+        f"{drawn.opening(*first)}\n{drawing}\n</svg>",
+        *(
+            f'{drawn.frame(*rows)} aria-hidden="true"><use href="#process-map"/></svg>'
+            for rows in others
+        ),
+    ]
+    return "\n".join(pictures)
 
 
 def spoken(length: timedelta, language: str = "en") -> str:
@@ -262,24 +274,61 @@ def _with_room(layer: Sequence[_Spot], wished: Sequence[float]) -> list[float]:
 # --- the picture ----------------------------------------------------------------------------------
 
 
-def _drawn(
-    figures: Figures,
-    steps: dict[str, _Spot],
-    layers: list[list[_Spot]],
-    arrows: Sequence[_Arrow],
-    language: str,
-) -> str:
+class _Drawing(NamedTuple):
+    """The map drawn.
+
+    Attributes:
+        cuts: the heights between two rows of steps.
+    """
+
+    width: int
+    height: int
+    cuts: list[int]
+    title: str
+    subtitle: str
+    language: str
+    content: str
+
+    def opening(self, top: int, bottom: int) -> str:
+        """The tag of a picture of all between two heights, with what the whole map is called."""
+        return (
+            f'{self.frame(top, bottom)} role="img" lang="{self.language}">\n'
+            f"<title>{escape(self.title)}</title><desc>{escape(self.subtitle)}</desc>"
+        )
+
+    def frame(self, top: int, bottom: int) -> str:
+        """The tag, not closed yet."""
+        tall = bottom - top
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="process-map" '
+            f'viewBox="0 {top} {self.width} {tall}" width="{self.width}" height="{tall}"'
+        )
+
+
+def _drawn(figures: Figures, language: str) -> _Drawing:
+    arrows = _kept(figures)
+    ranks = _ranks(figures, arrows)
+    steps = {name: _Spot(2 * rank, NODE) for name, rank in ranks.items()}
+    loops = [arrow for arrow in arrows if arrow.one == arrow.other]
+    for arrow in loops:
+        steps[arrow.one].size = (NODE[0] + 2 * LABEL[0], NODE[1])
+    layers = _layered(steps, [arrow for arrow in arrows if arrow not in loops])
+    _order(layers)
+    _spread(layers)
     left = min(spot.x - spot.size[0] / 2 for layer in layers for spot in layer) - MARGIN
     right = max(spot.x + spot.size[0] / 2 for layer in layers for spot in layer) + MARGIN
     for layer in layers:
         for spot in layer:
             spot.x -= left
-    rows, y = [], float(HEAD)
-    for layer in layers:
+    rows, cuts, y = [], [], float(HEAD)
+    for place, layer in enumerate(layers):
         tall = max((spot.size[1] for spot in layer), default=0)
         rows.append(y + tall / 2)
         y += tall + ROW_GAP
-    width, height = max(right - left, 560), y + MARGIN
+        if place % 2 == 0:
+            # Below the steps, so that a label is with the step that its arrow leads to.
+            cuts.append(round(y - ROW_GAP / 2))
+    width, height = round(max(right - left, 560)), round(y + MARGIN)
     words = _WORDS[language]
     steps_taken = Count(sum(figures.follows.values()))
     left_out = steps_taken - sum(arrow.count for arrow in arrows)
@@ -289,13 +338,9 @@ def _drawn(
     most = max((arrow.count for arrow in arrows), default=1)
     slow = sorted((arrow for arrow in arrows if arrow.wait), key=_wait, reverse=True)[:3]
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="process-map" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'width="{width:.0f}" height="{height:.0f}" role="img" lang="{words["lang"]}">',
-        f"<title>{escape(title)}</title><desc>{escape(subtitle)}</desc>",
         f"<style>{_STYLE}</style>",
         f"<defs>{_tip('tip', '#22616b')}{_tip('tip-back', '#a8452a')}</defs>",
-        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>',
+        f'<rect width="{width}" height="{height}" fill="#fff"/>',
         f'<text class="head" x="{MARGIN}" y="28">{escape(title)}</text>',
         f'<text class="note" x="{MARGIN}" y="46">{escape(subtitle)}'
         f"{f' · {escape(missing)}' if left_out else ''}</text>",
@@ -305,7 +350,8 @@ def _drawn(
     parts += [_step(name, steps[name], rows, figures, language) for name in steps]
     for arrow in arrows:
         parts.append(_label(arrow, steps, rows, language, slow=arrow in slow))
-    return "\n".join([*parts, "</svg>\n"])
+    content = "\n".join(parts)
+    return _Drawing(width, height, cuts[:-1], title, subtitle, words["lang"], content)
 
 
 def _wait(arrow: _Arrow) -> timedelta:

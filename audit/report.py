@@ -15,7 +15,7 @@ from audit.faults import Fault
 from audit.figures import Figures
 from audit.inspection import Inspection, Verdict
 from audit.manifests import MONTH
-from audit.process_map import process_map
+from audit.process_map import process_map_in_rows
 from audit.tables import owed_by, place, share
 from audit.verdicts import DASH, NOTABLE, by_rule, late, outages
 from audit.wording import FAULTS, LISTS, STANDINGS, TEXT, Count
@@ -56,7 +56,7 @@ def render(result: Inspection, language: Language) -> Iterator[str]:
 
 
 def _process(figures: Figures, language: Language) -> Markup:
-    return Markup(process_map(figures, language))  # noqa: S704 # The drawing escapes its texts.
+    return Markup(process_map_in_rows(figures, language))  # noqa: S704 # The drawing escapes its texts.
 
 
 def page(template: str, language: Language, **shown: Any) -> Iterator[str]:

@@ -14,7 +14,7 @@ from audit.event_log import trace
 from audit.event_names import EVENT_NAMES, english
 from audit.facts import Fact, Place, Told
 from audit.figures import STEPS, Figures, Spans
-from audit.process_map import NODE, process_map, spoken
+from audit.process_map import NODE, process_map, process_map_in_rows, spoken
 from domain.vocabulary import Stage
 from runtime.scenarios import SCENARIOS
 from tests.pure.builders import Story, given
@@ -163,6 +163,30 @@ def test_nothing_lies_on_top_of_another(language: str) -> None:
     for box in (*steps, *labels):
         assert 0 <= box.left <= box.left + box.width <= width
         assert 0 <= box.top <= box.top + box.height <= height
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_page_can_end_amid_a_step(language: str) -> None:
+    """The pictures are the map, one below the other, and each step is whole in one of them."""
+    whole = ElementTree.fromstring(process_map(demonstration(), language))
+    rows = ElementTree.fromstring(f"<div>{process_map_in_rows(demonstration(), language)}</div>")
+    tops = [0]
+    for each in rows:
+        left, top, width, height = (int(number) for number in each.attrib["viewBox"].split())
+        assert (left, top, width) == (0, tops[-1], int(whole.attrib["width"]))
+        assert (each.attrib["width"], each.attrib["height"]) == (str(width), str(height))
+        tops.append(top + height)
+    assert tops[-1] == int(whole.attrib["height"])
+    first, *others = rows
+    steps = boxes(first, steps=True)
+    assert steps == boxes(whole, steps=True)
+    assert len(others) == len({box.top for box in steps}) - 1
+    for box in [*steps, *boxes(first, steps=False)]:
+        assert not any(box.top < top < box.top + box.height for top in tops)
+    (drawing,) = (each for each in first if each.get("id") == "process-map")
+    # Its style comes along only if it holds what the style asks for.
+    assert drawing.get("class") == "process-map"
+    assert all(use.get("href") == "#process-map" for each in others for use in each)
 
 
 def test_arrows_begin_and_end_at_the_steps_they_join() -> None:
