@@ -263,6 +263,7 @@ def table(result: Inspection) -> Sheet:
         "late 迟办",
         "breached 超时",
         "verdict 结论",
+        caption=None if len(result.verdicts) < 2 else "in the order of the chain 按链上的次序",
     )
     for verdict in result.verdicts:
         kept = verdict.manifest

@@ -29,13 +29,17 @@ TEMPLATES = Path(__file__).parent / "templates"
 MANY = 200
 """With more requests than this a report begins with those that need to be looked at."""
 
+_OF_THE_HEAD = (Fault.head_missing, Fault.head_wrong)
 COLOURS = {Ticking.kept: "good", Ticking.late: "warn", Ticking.breached: "bad"}
 
 
 def render(result: Inspection, language: Language) -> Iterator[str]:
     """The report on what was inspected, in pieces."""
     say = words(language)
-    figures = result.figures
+    figures, rules = result.figures, by_rule(result.judged)
+    whole = MONTH.fullmatch(result.asked) is not None
+    about = "month" if whole else "request"
+    verified = sum(verdict.word != "erased" for verdict in result.verdicts)
     return page(
         "verification.html.j2",
         language,
@@ -43,12 +47,17 @@ def render(result: Inspection, language: Language) -> Iterator[str]:
         result=result,
         faults=result.findings,
         numbers={verdict.manifest.number for verdict in result.verdicts},
-        rules=by_rule(result.judged),
+        rules=rules,
+        late=sum(each.late for each in rules),
+        breached=sum(each.breached for each in rules),
+        proves=[*say[f"{about}_proves"], *(say[f"{about}_replayed"] if verified else ())],
+        proves_not=[*say["neither_proves"], *say[f"{about}_proves_not"]],
         outages=outages(result.judged),
         notable=NOTABLE.total_seconds(),
         figures=figures,
-        whole=MONTH.fullmatch(result.asked) is not None,
-        verified=sum(verdict.word != "erased" for verdict in result.verdicts),
+        whole=whole,
+        head_lost=any(each.fault in _OF_THE_HEAD for each in result.stray),
+        verified=verified,
         many=len(result.verdicts) > MANY,
         worse=sum(not _is_fine(verdict) for verdict in result.verdicts),
         process_map=_process(figures, language) if figures.requests > 1 else None,
@@ -122,8 +131,12 @@ def _is_fine(verdict: Verdict) -> bool:
     return not verdict.findings and all(each.standing not in BROKEN for each in promises)
 
 
-def _local(moment: datetime | None, zone: str) -> str:
-    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}" if moment else DASH
+def _local(moment: datetime | None, zone: str) -> Markup:
+    """A day and a time; a line may end between them, and nowhere else."""
+    if moment is None:
+        return Markup(DASH)  # noqa: S704 # A dash.
+    parts = f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}".split()
+    return Markup(" ").join(Markup('<span class="t">{}</span>').format(part) for part in parts)
 
 
 def _utc(moment: datetime) -> str:

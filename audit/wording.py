@@ -126,11 +126,21 @@ TEXT: dict[str, tuple[str, str]] = {
         "未发现问题。已核验服务请求 {count} 个。",
     ),
     "faults_found": ("{count:fault} found", "发现问题 {count} 处"),
+    "broken": (
+        "A promise not kept is no fault. Late: {late}, breached: {breached}.",
+        "承诺未守不算归档问题：迟办 {late} 项，超时 {breached} 项。",
+    ),
     "archive": ("Archive", "归档"),
     "requests": ("Requests", "服务请求"),
     "request": ("Request", "服务请求"),
+    "chain": ("Chain", "链"),
     "head": ("Head of the chain", "链头"),
     "no_head": ("not signed yet: the month is not over", "尚未签名：该月还没有结束"),
+    "head_lost": ("none that can be read: see the faults", "没有可读的链头：见问题"),
+    "not_looked_at": (
+        "neither its head nor its signature was looked at, only the entries on both sides",
+        "未检查链头和签名，只检查了与本请求相邻的条目",
+    ),
     "signed_by": ("Signed by", "签名公钥"),
     "head_hash": ("Hash of the last entry", "最后一份清单的哈希"),
     "head_signed_at": ("Signed at", "签名时间"),
@@ -177,6 +187,11 @@ TEXT: dict[str, tuple[str, str]] = {
     "from": ("From", "自"),
     "until": ("Until", "至"),
     "length": ("Length", "时长"),
+    "process_legend": (
+        "Read it from top to bottom. Thick: often. Dashed: back to an earlier step. Bold: the "
+        "longest waits.",
+        "自上而下阅读。线越粗越常走；虚线表示回到较早的步骤；粗体为间隔最长之处。",
+    ),
     "process_map": ("The process as it really ran", "流程的实际走法"),
     "process_fits": (
         "{count:request went a way|requests went ways} that the process model allows.",
@@ -194,12 +209,28 @@ TEXT: dict[str, tuple[str, str]] = {
         "Shown: {count} of {all:request}, those with a fault or a promise not kept.",
         "此处只列出 {all} 个请求中有问题或有承诺未按时兑现的 {count} 个。",
     ),
+    "in_order": (
+        "In the order of the chain, as the requests were archived.",
+        "按链上的次序，即归档的先后。",
+    ),
+    "entry": ("Entry", "链上序号"),
     "closed": ("Closed", "关闭时间"),
     "outcome": ("Outcome", "结果"),
     "events": ("Events", "事件"),
     "verification": ("Verification", "核验"),
     "sound": ("sound", "完好"),
     "erased": ("erased", "已清除"),
+    "erased_at": (
+        "Erased at {at}, {why}: nobody opens its history any more.",
+        "已于 {at} 清除，{why}：其历史不再能打开。",
+    ),
+    "erased_soon": (
+        "Erased, as the records say: its history is not opened any more.",
+        "业务记录已记为清除：不再打开其历史。",
+    ),
+    "asked": ("because it was asked for", "应要求"),
+    "retention": ("because it was older than records are kept", "超过保存期限"),
+    "erased_before": ("It was erased before it was archived.", "归档之前已清除。"),
     "faulty": ("{count:fault}", "{count} 处问题"),
     "about": (
         "{outcome} · {events:history event} · {runs:run}",
@@ -210,9 +241,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "code": ("code", "代码版本"),
     "times": ("Times in {zone}", "时间为 {zone}"),
     "evidence_meaning": (
-        "Evidence: the events of the history where a promise started, was broken, and ended; 2/#12 "
-        "is event 12 of the second run.",
-        "依据：承诺开始、超时、结束之处的历史事件编号；2/#12 表示第二次运行的第 12 个事件。",
+        "Evidence: where in the history a promise started, was broken, and ended. #12 is its event "
+        "12, 2/#12 the one of its second run.",
+        "依据：承诺开始、超时、结束之处的历史事件编号。"
+        "#12 是第 12 个事件，2/#12 是第二次运行的第 12 个。",
     ),
     "promised": ("Promised", "承诺"),
     "started": ("Started", "开始"),
@@ -225,8 +257,9 @@ TEXT: dict[str, tuple[str, str]] = {
     "done_by": ("done by", "完成："),
     "evidence": ("Evidence", "依据"),
     "not_judged": (
-        "Its promises could not be judged: the history does not open or does not replay.",
-        "其承诺无法判定：历史打不开或无法重放。",
+        "Its promises could not be judged: the history is not there, not whole, does not open or "
+        "does not replay.",
+        "其承诺无法判定：历史不在、不完整、打不开或无法重放。",
     ),
     "what_if": ("What if: {month} under another policy", "假设分析：另一策略下的 {month}"),
     "would_differ": (
@@ -254,39 +287,77 @@ TEXT: dict[str, tuple[str, str]] = {
 """Every text by its name."""
 
 LISTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "proves_list": (
+    "month_proves": (
         (
             "each history is byte for byte what was archived, stands in its place in the chain, "
             "and none between was removed;",
             "the chain leads to the head that the named key signed, where there is one;",
-            "the code named above, given the same events, does what the histories say, with the "
+        ),
+        (
+            "每份历史与归档时逐字节相同，在链中各居其位，中间没有删去任何一份；",
+            "有签名时，链通向所列公钥签署的链头；",
+        ),
+    ),
+    "request_proves": (
+        (
+            "the history is byte for byte what was archived, and its entry in the chain is bound "
+            "to the one before it, and the one after it to that;",
+        ),
+        ("历史与归档时逐字节相同，其条目在链中与前后条目相连；",),
+    ),
+    "month_replayed": (
+        (
+            "the code named above, given the same events, does what every history that was not "
+            "erased says, with the same durations, inputs and results;",
+            "each promise in them, derived from the events alone by a second reading of the "
+            "service standard, stands as the request itself recorded it.",
+        ),
+        (
+            "对每份未清除的历史，所列代码在相同事件下的行为与之一致，时长、输入和结果都相同；",
+            "其中每项承诺，另行按服务标准、仅由事件推导，都与请求自身的记录一致。",
+        ),
+    ),
+    "request_replayed": (
+        (
+            "the code named above, given the same events, does what the history says, with the "
             "same durations, inputs and results;",
             "each promise, derived from the events alone by a second reading of the service "
             "standard, stands as the request itself recorded it.",
         ),
         (
-            "每份历史与归档时逐字节相同，在链中各居其位，中间没有删去任何一份；",
-            "有签名时，链通向所列公钥签署的链头；",
             "所列代码在相同事件下的行为与历史一致，时长、输入和结果都相同；",
             "另行按服务标准、仅由事件推导出的每项承诺，与请求自身的记录一致。",
         ),
     ),
-    "proves_not_list": (
+    "neither_proves": (
         (
             "what people reported is true: an event counts from when its sender says it happened, "
             "within the bounds that the platform keeps;",
             "everything that happened was reported;",
+        ),
+        (
+            "人所上报的属实：事件以上报者所说的发生时间为准，平台只限定其范围；",
+            "发生过的事都已上报；",
+        ),
+    ),
+    "month_proves_not": (
+        (
             "nobody replaced archive and signing key together: compare the key with the copy kept "
             "elsewhere;",
             "requests that are not closed, or not archived yet, were handled as promised: they "
             "are not in here.",
         ),
         (
-            "人所上报的属实：事件以上报者所说的发生时间为准，平台只限定其范围；",
-            "发生过的事都已上报；",
             "没有人同时替换归档和签名密钥：请与另处保存的公钥比对；",
             "尚未关闭或尚未归档的请求也如约处理：它们不在本报告之内。",
         ),
     ),
+    "request_proves_not": (
+        (
+            "the rest of the chain is whole and was signed: neither was looked at, which the "
+            "report on its month does.",
+        ),
+        ("链的其余部分完整且有签名：本报告未作检查，见该月的报告。",),
+    ),
 }
-"""Every list of texts by its name."""
+"""Every list of texts by its name: what a report on a month and one on a request prove, and not."""

@@ -18,9 +18,10 @@ import cli
 from activities.messages import Language
 from audit import inspection, tables
 from audit.event_names import EVENT_NAMES
-from audit.faults import Fault
+from audit.faults import Fault, Finding
 from audit.inspection import Inspection, inspect
-from audit.manifests import public_key
+from audit.keys import key_file
+from audit.manifests import Erasure, public_key
 from audit.report import render
 from audit.verdicts import by_rule
 from audit.wording import FAULTS, LISTS, STANDINGS, TEXT, Count, span
@@ -29,7 +30,7 @@ from domain.policy import Circumstances, Policy, Terms
 from domain.rules import Rule
 from runtime.settings import STANDARD_POLICY
 from runtime.trouble import Trouble
-from tests.audit.test_tampering import KEY, MONTH, Archive
+from tests.audit.test_tampering import KEY, MONTH, NOW, Archive
 from tests.databases import RING_TEXT
 
 VOID = {"meta", "input", "br"}
@@ -166,6 +167,65 @@ async def test_the_report_stands_alone_and_every_link_leads_somewhere(
     assert public_key(KEY) in report
     ours, theirs = STANDINGS[Ticking.kept]
     assert (theirs if language == "zh-CN" else ours) in report
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+async def test_a_report_says_no_more_than_was_looked_at(
+    archive: Archive, language: Language
+) -> None:
+    """Of one request neither the month's chain nor its signature is."""
+    zh = language == "zh-CN"
+    of_the_chain = [*LISTS["month_proves"][zh], LISTS["month_proves_not"][zh][0]]
+    said = LISTS["request_proves"][zh] + LISTS["request_proves_not"][zh]
+    one = "".join(render(await inspected(archive, archive.manifests[0].number), language))
+    assert all(each in one for each in (*said, TEXT["not_looked_at"][zh]))
+    assert not any(each in one for each in of_the_chain)
+    assert 'id="only"' not in one
+    month = "".join(render(await inspected(archive), language))
+    assert all(each in month for each in LISTS["month_proves"][zh])
+    assert not any(each in month for each in said)
+
+
+async def test_a_months_requests_stand_in_the_order_of_the_chain_and_it_says_so(
+    archive: Archive,
+) -> None:
+    report = "".join(render(await inspected(archive), "en"))
+    table = report[report.index(TEXT["in_order"][0]) :]
+    rows = re.findall(
+        r'<td class="n">(\d+)</td><th scope="row" class="t"><a href="#(CR.*?)"', table
+    )
+    assert rows == [(str(each.seq), each.number) for each in archive.manifests]
+
+
+async def test_a_month_without_its_signature_is_not_called_young(archive: Archive) -> None:
+    archive.path(f"{MONTH}/head.json").unlink()
+    result = await inspected(archive)
+    result.stray.append(Finding(Fault.head_missing, MONTH, "the month is over"))
+    assert TEXT["head_lost"][0] in "".join(render(result, "en"))
+    result.stray.clear()
+    assert TEXT["no_head"][0] in "".join(render(result, "en"))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_what_was_erased_is_said_to_be_when_and_why(archive: Archive, whole: bool) -> None:
+    last, number = archive.manifests[-1], archive.manifests[0].number
+    entry = Erasure(
+        seq=last.seq + 1,
+        month=MONTH,
+        previous=last.hash,
+        number=number,
+        at=NOW,
+        why="retention",
+    )
+    archive.store.put(entry.name, entry.written())
+    archive.path(key_file(number)).unlink()
+    result = await inspected(archive, None if whole else number)
+    assert result.findings == []
+    report = "".join(render(result, "en"))
+    assert "Erased at 2026-11-30 16:00:00 UTC, because it was older than records are" in report
+    assert f"{5 if whole else 0} requests verified." in report
+    # What is not opened proves nothing of what its code does.
+    assert LISTS["request_replayed"][0][0] not in report
 
 
 @pytest.mark.parametrize("language", get_args(Language))
