@@ -102,14 +102,15 @@ def _filters(language: Language) -> dict[str, Callable[..., object]]:
     def term(word: Role | Outcome) -> str:
         return word.zh if zh else word.value.replace("_", " ")
 
-    def person(said: str) -> str:
-        role, _, who = said.partition(" ")
-        return f"{term(Role(role))} {who}".rstrip()
+    def person(said: str) -> Markup:
+        role, *who = said.split(" ", 1)
+        return Markup(" ").join([term(Role(role)), *map(_unbroken, who)])
 
     def rule(which: Rule) -> str:
         return PROMISES[which].zh if zh else which.replace("_", " ").capitalize()
 
     return {
+        "constraint": _constraint,
         "fault": lambda fault: FAULTS[Fault(fault)][zh],
         "is_fine": _is_fine,
         "late": partial(late, zh=zh),
@@ -136,7 +137,18 @@ def _local(moment: datetime | None, zone: str) -> Markup:
     if moment is None:
         return Markup(DASH)  # noqa: S704 # A dash.
     parts = f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}".split()
-    return Markup(" ").join(Markup('<span class="t">{}</span>').format(part) for part in parts)
+    return Markup(" ").join(map(_unbroken, parts))
+
+
+def _constraint(stated: str) -> Markup:
+    """As it is stated; its length of time is not torn apart."""
+    before, most, length = stated.partition("≤")
+    return Markup("{}{}").format(before, _unbroken(most + length))
+
+
+def _unbroken(text: str) -> Markup:
+    """What stands on one line."""
+    return Markup('<span class="t">{}</span>').format(text)
 
 
 def _utc(moment: datetime) -> str:

@@ -110,7 +110,7 @@ CHANGES: dict[str, tuple[str, str]] = {
 ASSUMPTIONS: tuple[tuple[str, str], ...] = (
     (
         "People are taken to act when they did, whatever was promised.",
-        "假定：无论承诺如何，人的行动时间不变。",
+        "无论承诺如何，都视人的行动时间为不变。",
     ),
     (
         "An offer that ended unanswered ends when it ended, and the next one went out when it did.",
