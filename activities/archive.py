@@ -12,6 +12,7 @@ from domain.masking import forgotten
 from domain.request import ServiceRequest
 from domain.values import canonical
 from domain.view import view
+from records.chain import is_chained
 from records.engine import reading, writing
 from records.personal import was_erased
 from records.projection import effects_of
@@ -30,28 +31,17 @@ def archive(engine: Engine, request: ServiceRequest) -> str:
 
     The view and its hash are kept once, unless the request came to its end at another moment: a
     worker that dies after this step and before Temporal hears of it has it come to its end again.
-    State and timeline follow what is still written down after the end, such as an event that came
-    too late.
+    Once its history is in the chain, nothing gives way any more. State and timeline follow what is
+    still written down after the end, such as an event that came too late.
 
     Raises:
         ValueError: the request is not closed.
     """
-    if request.closed_at is None:
-        raise ValueError(f"{request.number} is not closed")
     with writing(engine) as session:
-        # The customer may have been erased between the end of the request and this.
-        shown = _shown(request, erased=was_erased(session, request.number))
-        final = Archive(
-            number=request.number,
-            closed_at=request.closed_at,
-            outcome=request.outcome and request.outcome.value,
-            view=shown,
-            sha256=_hash(shown),
-            policy_version=request.policy.version,
-        )
+        final = _final(session, request)
         insert_new(session, final)
         kept = session.get_one(Archive, request.number)
-        if kept.closed_at != request.closed_at:
+        if kept.closed_at != final.closed_at and not is_chained(session, request.number):
             kept.sqlmodel_update(final.model_dump(exclude={"state", "timeline"}))
         _follow(session, kept, request)
         return kept.sha256
@@ -101,12 +91,28 @@ def mend(engine: Engine, request: ServiceRequest) -> None:
 
     A view that no longer matches its hash is put right only by one that does: the hash is proof.
     """
-    archive(engine, request)
     with writing(engine) as session:
-        shown = _shown(request, erased=was_erased(session, request.number))
+        final = _final(session, request)
+        insert_new(session, final)
         found = session.get_one(Archive, request.number)
-        if _hash(shown) == found.sha256:
-            found.view = shown
+        if final.sha256 == found.sha256:
+            found.view = final.view
+        _follow(session, found, request)
+
+
+def _final(session: Session, request: ServiceRequest) -> Archive:
+    if request.closed_at is None:
+        raise ValueError(f"{request.number} is not closed")
+    # The customer may have been erased between the end of the request and this.
+    shown = _shown(request, erased=was_erased(session, request.number))
+    return Archive(
+        number=request.number,
+        closed_at=request.closed_at,
+        outcome=request.outcome and request.outcome.value,
+        view=shown,
+        sha256=_hash(shown),
+        policy_version=request.policy.version,
+    )
 
 
 def _shown(request: ServiceRequest, *, erased: bool) -> str:

@@ -22,6 +22,7 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
 from audit.access import written
+from audit.facts import closing
 from audit.filed import head_in
 from audit.histories import HistoryGone, NoHistory, Story, delete, is_running
 from audit.keys import key_file, wrapped
@@ -42,7 +43,7 @@ from domain.policy import Retention
 from records import access_log, chain, earlier_runs, tables
 from records.chain import Kind
 from records.personal import Why, erase_old
-from records.sealing import DataKey, KeyRing, Unsealable
+from records.sealing import DataKey, KeyRing
 from workflows.messages import WORKFLOW
 
 log = structlog.get_logger("audit")
@@ -51,7 +52,7 @@ ROUND_SECONDS = 30.0
 LAST_SECONDS = 3.0
 EVERY_DAY = timedelta(days=1)
 LISTED_LATE = timedelta(minutes=10)
-"""How much later than it ended the server may list a run, at the most."""
+"""How much later than it ended the server lists a run, but for the worst of days."""
 THREE_YEARS = Retention().records
 
 
@@ -93,7 +94,7 @@ class Archivist:
     async def run(self) -> None:
         """Archive for ever; whatever goes wrong is tried again in the next round."""
         while True:
-            for step in (self.erase_all, self.keep_runs, self.archive_all, self.sign_all):
+            for step in (self.erase_all, self.archive_all, self.sign_all, self.keep_runs):
                 await self._attempt(step)
             await asyncio.sleep(ROUND_SECONDS)
 
@@ -136,13 +137,23 @@ class Archivist:
         Raises:
             temporalio.service.RPCError: the server did not answer.
         """
-        now, since, added = self._now(), self._looked_for_runs, 0
+        await asyncio.to_thread(earlier_runs.drop_what_is_archived, self._engine)
+        now, since = self._now(), self._looked_for_runs
         query = f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus = 'ContinuedAsNew'"
-        if since is not None:
+        # Once a day all of them: a run may be listed late, and clocks differ.
+        if since is not None and since.date() == now.date():
             query += f" AND CloseTime >= '{(since - LISTED_LATE).astimezone(UTC).isoformat()}'"
+        added = failed = 0
         async for each in self._client.list_workflows(query):
-            added += await self._keep_run(each.id, each.run_id)
-        self._looked_for_runs = now
+            try:
+                added += await self._keep_run(each.id, each.run_id)
+            except Exception as error:  # One that cannot be kept holds up no other.
+                log.error(
+                    "run_not_kept", number=each.id, run=each.run_id, error=type(error).__name__
+                )
+                failed += 1
+        if not failed:
+            self._looked_for_runs = now
         return added
 
     async def archive_all(self) -> int:
@@ -155,7 +166,12 @@ class Archivist:
         added, after = 0, ""
         while waiting := await asyncio.to_thread(chain.waiting, self._engine, after):
             for closed in waiting:
-                added += await self._archive_one(closed)
+                try:
+                    added += await self._archive_one(closed)
+                except (RPCError, OSError):
+                    raise
+                except Exception:  # One that cannot be archived holds up no other.
+                    log.exception("request_not_archived", number=closed.number)
             after = waiting[-1].number
         while await asyncio.to_thread(self._archive_reads):
             pass
@@ -191,9 +207,6 @@ class Archivist:
             return await asyncio.to_thread(earlier_runs.keep, self._engine, number, run, content)
         except IntegrityError:  # Another was faster.
             return False
-        except Unsealable as error:
-            log.error("run_not_kept", number=number, run=run, error=str(error))
-            return False
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
@@ -211,7 +224,12 @@ class Archivist:
             return False
         if story.lacks:
             log.error("history_incomplete", number=closed.number, lacks=story.lacks)
-        return await asyncio.to_thread(self._archive, closed, story)
+        # The records may still tell of an end that Temporal never heard of.
+        ended = await closing(self._ring, story)
+        outcome, at = (ended.outcome, ended.closed_at) if ended else (closed.outcome, None)
+        return await asyncio.to_thread(
+            self._archive, story, closed.policy_version, outcome, at or closed.closed_at
+        )
 
     def _erase_old(self) -> None:
         """Once a day."""
@@ -241,13 +259,15 @@ class Archivist:
             return False
         return True
 
-    def _archive(self, closed: tables.Archive, story: Story) -> bool:
+    def _archive(
+        self, story: Story, policy_version: str, outcome: str | None, closed_at: datetime
+    ) -> bool:
         """The file first: a manifest never speaks of what is not there.
 
         Its name is its content's, so that two archivists never write the same file. Until the
         entry is in the chain, its key is nowhere but here: a file left behind opens to nobody.
         """
-        number, key = closed.number, DataKey()
+        number, key = story.number, DataKey()
         content = story.sealed(key)
         about = described(story, content)
         now = self._now()
@@ -258,9 +278,9 @@ class Archivist:
         def link(last: tables.Link | None) -> tables.Link:
             manifest = Manifest(
                 file=file,
-                policy_version=closed.policy_version,
-                outcome=closed.outcome,
-                closed_at=closed.closed_at,
+                policy_version=policy_version,
+                outcome=outcome,
+                closed_at=closed_at,
                 archived_at=now,
                 **_after(last, month),
                 **about,

@@ -24,6 +24,7 @@ from domain.tasks import FIND_ENGINEER
 from domain.vocabulary import Stage
 from records.sealing import KeyRing
 from runtime.codec import SealedPayloads
+from workflows.messages import Closing
 
 
 class Place(NamedTuple):
@@ -90,13 +91,28 @@ async def tell(ring: KeyRing, story: Story) -> Told:
     """What a history tells, by replaying it on today's code.
 
     Raises:
-        CannotReplay: today's code would have done something else.
+        CannotReplay: today's code would have done something else, or a run is not there.
     """
+    if story.lacks:
+        raise CannotReplay(story.lacks)
     watcher = Watcher()
     for run in story.runs:
         if (place := await replay_whole(ring, run, watcher)) is not None:
             raise CannotReplay(str(place))
     return await told_by(ring, story, watcher)
+
+
+async def closing(ring: KeyRing, story: Story) -> Closing | None:
+    """How the request ended by its own account; None: it did not come to its end.
+
+    Raises:
+        Unsealable: the ring does not open it.
+    """
+    last = story.runs[-1].events[-1]
+    if not last.HasField("workflow_execution_completed_event_attributes"):
+        return None
+    said = last.workflow_execution_completed_event_attributes.result.payloads
+    return Closing.model_validate((await _decoded(SealedPayloads(ring), said))[0])
 
 
 async def told_by(ring: KeyRing, story: Story, watcher: Watcher) -> Told:

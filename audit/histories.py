@@ -4,7 +4,7 @@ a key of the record's own."""
 import contextlib
 import gzip
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -146,18 +146,21 @@ async def is_running(client: Client, number: str) -> bool:
     return described.status is WorkflowExecutionStatus.RUNNING
 
 
-async def fetch(client: Client, number: str, kept: Iterable[WorkflowHistory] = ()) -> Story:
+async def fetch(
+    client: Client, number: str, kept: Mapping[str, WorkflowHistory] | None = None
+) -> Story:
     """The history of a request as far as it goes, every run of it.
 
     Args:
-        kept: runs that the server need not have any more. Where one is lacking in both, the
-            history begins with the one after it.
+        kept: earlier runs by their ids, which the server need not have any more. What is lacking
+            in both leaves a gap.
 
     Raises:
         HistoryGone: the server does not have it any more.
         temporalio.service.RPCError: the server did not answer.
     """
-    known = {run.run_id: run for run in kept}
+    # Not by what a run says of itself: after a reset it gives the id of the one before.
+    known = dict(kept or {})
 
     async def run_of(run: str) -> WorkflowHistory:
         if run not in known:
@@ -178,7 +181,9 @@ async def fetch(client: Client, number: str, kept: Iterable[WorkflowHistory] = (
             runs.append(await run_of(later))
     except RPCError as error:
         raise _gone(error, number) from None
-    return Story(number, tuple(runs))
+    reached = set(map(id, runs))
+    beyond = [run for run in known.values() if id(run) not in reached]
+    return Story(number, (*sorted(beyond, key=_began), *runs))
 
 
 async def delete(client: Client, number: str, known: Iterable[str] = ()) -> bool:
@@ -226,6 +231,10 @@ def _about(number: str) -> str:
 
 def _gone(error: RPCError, number: str) -> Exception:
     return HistoryGone(number) if error.status is RPCStatusCode.NOT_FOUND else error
+
+
+def _began(history: WorkflowHistory) -> int:
+    return history.events[0].event_time.ToNanoseconds()
 
 
 def _started(history: WorkflowHistory) -> WorkflowExecutionStartedEventAttributes:

@@ -22,7 +22,7 @@ from audit.sheets import Sheet
 from audit.shelf import Shelf
 from audit.store import Missing, Store
 from audit.verdicts import DASH, Judged, by_rule, counts, outages
-from audit.verification import Checked, check_again, check_month, check_one
+from audit.verification import Checked, check_again, check_month, check_one, held_against
 from audit.wording import Count
 from domain.values import rfc3339
 from records.personal import erased_numbers
@@ -186,7 +186,7 @@ async def inspect(
             _note_untold(store, verdict, replayed)
             result.verdicts.put(place, verdict)
             return
-        verdict.findings += [*replayed.findings, *replayed.held_against(verdict.manifest)]
+        verdict.findings += [*replayed.findings, *held_against(verdict.manifest, replayed.says)]
         verdict.judged = replayed.judged
         if replayed.trace is not None:
             result.figures.add(replayed.trace)

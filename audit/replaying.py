@@ -2,7 +2,7 @@
 its events alone make of them.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from temporalio.client import WorkflowHistory
@@ -12,7 +12,6 @@ from audit.facts import told_by
 from audit.faults import Fault, Finding
 from audit.histories import Story
 from audit.judging import judge
-from audit.manifests import Manifest, counted
 from audit.semantics import Watcher, differences, replay_whole
 from audit.verdicts import Judged, judged
 from domain.forms import Form, forms
@@ -28,7 +27,7 @@ class Replayed(NamedTuple):
         trace: the request as an event log has it; None: likewise.
         forms: the forms that the request gave rise to.
         numbers: their numbers, by key.
-        says: what its manifest has to say, as far as the history tells it.
+        says: what its manifest has to say of how it went; empty: it does not replay.
     """
 
     findings: list[Finding]
@@ -37,13 +36,6 @@ class Replayed(NamedTuple):
     forms: list[Form] = []
     numbers: dict[str, str] = {}
     says: dict[str, Any] = {}
-
-    def held_against(self, manifest: Manifest) -> Iterator[Finding]:
-        """What the manifest says otherwise than the history."""
-        for name, value in self.says.items():
-            if (said := getattr(manifest, name)) != value:
-                detail = f"{name}: it says {said}, the history {value}"
-                yield Finding(Fault.manifest_untrue, manifest.number, detail)
 
 
 async def check_replay(ring: KeyRing, story: Story) -> Replayed:
@@ -57,18 +49,17 @@ async def check_replay(ring: KeyRing, story: Story) -> Replayed:
     findings = [finding async for finding in _replay(ring, story, watcher)]
     seen = not story.lacks and story.runs[-1].run_id in watcher.until
     if not seen or any(each.fault is Fault.replay_differs for each in findings):
-        return Replayed(findings, says=counted(story))
+        return Replayed(findings)
     told = await told_by(ring, story, watcher)
     try:
         found = judge(told)
     except (LookupError, TypeError, ValueError) as error:
         about = f"cannot be judged: {type(error).__name__}"
         findings.append(Finding(Fault.promise_differs, story.number, about))
-        return Replayed(findings, says=counted(story))
+        return Replayed(findings)
     findings += (Finding(Fault.promise_differs, story.number, str(each)) for each in found.doubts)
     request = told.request
     says = {
-        **counted(story),
         "policy_version": request.policy.version,
         "outcome": request.outcome,
         "closed_at": request.closed_at,

@@ -31,7 +31,8 @@ async def from_server(engine: Engine, client: Client, number: str) -> Story:
         kept = await asyncio.to_thread(earlier_runs.kept, engine, number)
     except Unsealable as error:
         raise NoHistory(f"a run that was kept does not open: {error}") from None
-    return await fetch(client, number, [run for each in kept for run in Story.read(each).runs])
+    runs = {run: Story.read(content).runs[0] for run, content in kept.items()}
+    return await fetch(client, number, runs)
 
 
 async def story_of(

@@ -1,6 +1,6 @@
 """The request exactly as it stood at a moment: what was known then, and what was due."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from audit.histories import Story
 from audit.semantics import CannotReplay, Watcher, replay_whole
@@ -20,8 +20,10 @@ async def as_it_stood(ring: KeyRing, told: Story, moment: datetime) -> ServiceRe
 
     Raises:
         NotYet: it had not come in.
-        CannotReplay: the code would have done something else.
+        CannotReplay: the code would have done something else, or the run of then is not there.
     """
+    if told.lacks and moment < told.runs[-1].events[0].event_time.ToDatetime(tzinfo=UTC):
+        raise CannotReplay(told.lacks)
     stood: ServiceRequest | None = None
 
     def remember(run: str, now: datetime, workflow: ServiceRequestWorkflow) -> None:

@@ -7,10 +7,10 @@ there is.
 import hashlib
 import posixpath
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from audit.access import NoReads, read
 from audit.faults import Fault, Finding
@@ -26,7 +26,7 @@ from audit.filed import (
 )
 from audit.histories import NoHistory, Story
 from audit.keys import key_file, key_of
-from audit.manifests import BEGINNING, Entry, Erasure, Manifest, Reads
+from audit.manifests import BEGINNING, Entry, Erasure, Manifest, Reads, counted
 from audit.store import Missing, Store
 from records.sealing import KeyRing, Unsealable
 
@@ -141,6 +141,21 @@ def _check_history(
         yield Finding(Fault.history_misplaced, number, f"it tells of {about}")
     if (lacks := told.lacks) or not told.is_over:
         yield Finding(Fault.history_incomplete, number, lacks or "it does not end")
+    yield from held_against(manifest, counted(told))
+
+
+def held_against(manifest: Manifest, says: Mapping[str, Any]) -> Iterator[Finding]:
+    """What a manifest says otherwise than its history does."""
+    for name, value in says.items():
+        if (said := getattr(manifest, name)) != value:
+            detail = f"{name}: it says {_in_short(said)}, the history {_in_short(value)}"
+            yield Finding(Fault.manifest_untrue, manifest.number, detail)
+
+
+def _in_short(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value or "nothing")
 
 
 def check_again(store: Store, manifest: Manifest) -> Iterator[Checked]:

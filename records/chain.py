@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from sqlalchemy import Engine, delete, func, update
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from records.engine import reading, writing
@@ -153,6 +153,12 @@ def months(engine: Engine) -> list[tuple[str, int, int]]:
     )
     with reading(engine) as session:
         return [(month, count, last) for month, count, last in session.exec(counted)]
+
+
+def is_chained(session: Session, number: str) -> bool:
+    """Whether the chain tells of a request's history."""
+    wanted = select(Link.seq).where(Link.number == number, Link.kind == Kind.history)
+    return session.exec(wanted).first() is not None
 
 
 def of(engine: Engine, number: str) -> Link | None:

@@ -114,8 +114,11 @@ def key_of(session: Session, row: Customer) -> DataKey | None:
     return DataKey(ring_of(session).open(row.data_key, _about(row.phone_index)))
 
 
-def key_for(session: Session, number: str) -> DataKey | None:
+def key_for(session: Session, number: str, *, lock: bool = False) -> DataKey | None:
     """The key of the request's customer; None: they were erased, or there is no such request.
+
+    Args:
+        lock: nobody erases them before the end of the transaction.
 
     Raises:
         Unsealable: as `key_of`.
@@ -125,7 +128,7 @@ def key_for(session: Session, number: str) -> DataKey | None:
         .join(Intake, col(Intake.customer_id) == col(Customer.id))
         .where(Intake.number == number)
     )
-    row = session.exec(of_request).first()
+    row = session.exec(of_request.with_for_update(of=Customer) if lock else of_request).first()
     return key_of(session, row) if row else None
 
 

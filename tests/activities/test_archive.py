@@ -7,11 +7,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from activities.archive import archive, kept
+from activities.archive import archive, kept, mend
 from domain.view import view
+from records.chain import Kind
 from records.engine import reading, writing
 from records.projection import write_down
-from records.tables import Archive, Notification
+from records.tables import Archive, Link, Notification
 from tests.databases import written
 from tests.pure.builders import START, given
 
@@ -45,6 +46,32 @@ def test_an_end_that_temporal_never_heard_of_gives_way(engine: Engine) -> None:
     assert lost != true == final.sha256 == hashlib.sha256(final.view.encode()).hexdigest()
     assert final.closed_at == story.request.closed_at
     assert kept(engine, story.request.number) is not None
+
+
+def test_what_stands_in_the_chain_gives_way_no_more(engine: Engine) -> None:
+    """An operator reset the workflow after its history was archived."""
+    story = given().walked("surveyed")
+    write_down(engine, written(story))
+    first, number = archive(engine, story.request), story.request.number
+    with writing(engine) as session:
+        place = {"seq": 1, "month": "2024-05", "hash": "0" * 64, "content": "{}"}
+        session.add(Link(kind=Kind.history, number=number, **place))
+    assert story.request.closed_at is not None
+    story.request.closed_at += timedelta(hours=1)
+    assert archive(engine, story.request) == first
+
+
+def test_mending_makes_no_view_give_way(engine: Engine) -> None:
+    """What it mends from is protected by no hash: the view's own is the proof."""
+    story = given().walked("surveyed")
+    write_down(engine, written(story))
+    first, number = archive(engine, story.request), story.request.number
+    assert story.request.closed_at is not None
+    story.request.closed_at += timedelta(hours=1)
+    mend(engine, story.request)
+    with reading(engine) as session:
+        final = session.get_one(Archive, number)
+    assert final.sha256 == first == hashlib.sha256(final.view.encode()).hexdigest()
 
 
 def test_what_the_courier_told_of_its_own_is_no_part_of_the_request(engine: Engine) -> None:

@@ -9,24 +9,30 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
-from temporalio.client import Client
+from temporalio.api.workflowservice.v1 import (
+    DeleteWorkflowExecutionRequest,
+    ResetWorkflowExecutionRequest,
+)
+from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from audit.archivist import Archivist
+from audit.facts import tell
 from audit.faults import Fault, Finding
 from audit.filed import story
 from audit.inspection import unarchived
 from audit.manifests import Manifest
 from audit.replaying import check_replay, check_unarchived
+from audit.semantics import CannotReplay
 from audit.sources import from_server, manifest_of
 from audit.store import Store
+from audit.time_travel import as_it_stood
 from audit.verification import check_one
 from domain.policy import Policy
-from records.engine import reading
+from records.engine import reading, writing
 from records.personal import erase
-from records.tables import EarlierRun
+from records.tables import Customer, EarlierRun, Intake
 from tests.audit.test_archivist import KEY, now, sleep
 from tests.databases import RING
 from tests.desk import Desk, open_desk
@@ -89,11 +95,14 @@ async def kept(archivist: Archivist, engine: Engine, number: str) -> list[Earlie
     async with asyncio.timeout(30):
         while True:
             await archivist.keep_runs()
-            with reading(engine) as session:
-                rows = session.exec(select(EarlierRun).where(EarlierRun.number == number)).all()
-            if rows:
-                return list(rows)
+            if rows := rows_of(engine, number):
+                return rows
             await asyncio.sleep(0.2)
+
+
+def rows_of(engine: Engine, number: str) -> list[EarlierRun]:
+    with reading(engine) as session:
+        return list(session.exec(select(EarlierRun).where(EarlierRun.number == number)))
 
 
 async def closes(desk: Desk) -> None:
@@ -122,8 +131,7 @@ async def test_a_request_that_outlives_its_first_run_is_archived_whole(
     faults = {each.fault for each in checked if isinstance(each, Finding)}
     assert faults <= {Fault.chain_broken}
     assert (await check_replay(RING, story(store, RING, manifest))).findings == []
-    with reading(engine) as session:
-        assert session.exec(select(EarlierRun)).all() == []
+    assert rows_of(engine, desk.number) == []
     await archivist.keep_runs()
     another = Archivist(engine, desk.client, store, RING, KEY)
     assert await another.keep_runs() == 0  # It looks at all that the server has.
@@ -156,11 +164,9 @@ async def test_runs_that_were_kept_go_with_an_erasure(
     await kept(archivist, engine, desk.number)
     await closes(desk)
     erase(engine, desk.number, datetime.now(UTC))
-    with reading(engine) as session:
-        assert session.exec(select(EarlierRun)).all() == []
+    assert rows_of(engine, desk.number) == []
     await Archivist(engine, desk.client, archivist._store, RING, KEY).keep_runs()
-    with reading(engine) as session:
-        assert session.exec(select(EarlierRun)).all() == []
+    assert rows_of(engine, desk.number) == []
 
 
 async def test_two_archivists_keep_a_run_once(
@@ -171,3 +177,111 @@ async def test_two_archivists_keep_a_run_once(
     found = await asyncio.gather(archivist.keep_runs(), other.keep_runs())
     assert list(found) == [0, 0]
     assert [row.run for row in await kept(other, engine, desk.number)] == [row.run for row in rows]
+
+
+async def test_a_run_that_was_kept_is_archived_beyond_a_gap(
+    archivist: Archivist, store: Store, desk: Desk, engine: Engine
+) -> None:
+    """No worker was up for the retention of the second run; the third is there."""
+    await kept(archivist, engine, desk.number)
+    while len(runs := await runs_of(engine, desk.client, desk.number)) < 3:
+        await desk.says("noted", text="婆婆在家")
+    first, second, third = runs
+    for run in (first, second):
+        await forgets(desk.client, desk.number, run)
+    await closes(desk)
+    assert await archivist.archive_all() == 1
+    manifest = await manifest_of(engine, desk.number)
+    assert manifest is not None
+    assert manifest.runs == (first, third)
+    told = story(store, RING, manifest)
+    assert told.lacks == f"the run after {first}, {second}, is not there"
+    # The last run tells how it stood then, and nobody knows how it came there.
+    assert (await as_it_stood(RING, told, datetime.now(UTC))).is_closed
+    with pytest.raises(CannotReplay, match="is not there"):
+        await as_it_stood(RING, told, first_moment(told.runs[0]))
+    with pytest.raises(CannotReplay, match="is not there"):
+        await tell(RING, told)
+
+
+def first_moment(run: WorkflowHistory) -> datetime:
+    return run.events[-1].event_time.ToDatetime(tzinfo=UTC)
+
+
+async def test_a_run_that_was_reset_is_found_again(
+    archivist: Archivist, store: Store, desk: Desk, engine: Engine
+) -> None:
+    """Its own history gives the id of the run that it was made from."""
+    _, second = await runs_of(engine, desk.client, desk.number)
+    await kept(archivist, engine, desk.number)
+    await desk.says("noted", text="婆婆在家")
+    again = await reset(desk.client, desk.number, second)
+    desk.handle = desk.client.get_workflow_handle(desk.number)
+    while len(await runs_of(engine, desk.client, desk.number)) < 3:
+        await desk.says("noted", text="婆婆在家")
+    ids: set[str] = set()
+    async with asyncio.timeout(30):
+        while again not in ids:
+            await archivist.keep_runs()
+            ids = {row.run for row in await kept(archivist, engine, desk.number)}
+    for run in ids:
+        await forgets(desk.client, desk.number, run)
+    await closes(desk)
+    assert await archivist.archive_all() == 1
+    manifest = await manifest_of(engine, desk.number)
+    assert manifest is not None
+    assert story(store, RING, manifest).lacks is None
+    assert len(manifest.runs) == 3
+
+
+async def reset(client: Client, number: str, run: str) -> str:
+    """The run that goes on from the last step of this one."""
+    history = await client.get_workflow_handle(number, run_id=run).fetch_history()
+    done = [e for e in history.events if e.HasField("workflow_task_completed_event_attributes")]
+    answer = await client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=number, run_id=run),
+            reason="an operator's",
+            workflow_task_finish_event_id=done[-1].event_id,
+            request_id=run,
+        )
+    )
+    return answer.run_id
+
+
+async def test_a_run_that_cannot_be_kept_holds_up_no_other(
+    archivist: Archivist, server: WorkflowEnvironment, engine: Engine, standard: Policy
+) -> None:
+    broken, sound = [
+        await open_desk(
+            server.client, engine, standard, now, sleep, history_limit=12, customer={"phone": phone}
+        )
+        for phone in ("13800000011", "13800000012")
+    ]
+    for each in (broken, sound):
+        await each.says("responded")
+        await each.says("noted", text="婆婆在家")
+    with writing(engine) as session:
+        intake = session.get_one(Intake, broken.number)
+        customer = session.get_one(Customer, intake.customer_id)
+        key, customer.data_key = customer.data_key, "test.AAAA"
+    await kept(archivist, engine, sound.number)
+    assert rows_of(engine, broken.number) == []
+    with writing(engine) as session:
+        session.get_one(Customer, intake.customer_id).data_key = key
+    await kept(archivist, engine, broken.number)
+    for each in (broken, sound):
+        await closes(each)
+
+
+async def test_what_another_archived_meanwhile_is_let_go(
+    archivist: Archivist, desk: Desk, engine: Engine
+) -> None:
+    (row,) = await kept(archivist, engine, desk.number)
+    await closes(desk)
+    assert await archivist.archive_all()
+    with writing(engine) as session:
+        session.add(EarlierRun(**row.model_dump()))
+    await archivist.keep_runs()
+    assert rows_of(engine, desk.number) == []
