@@ -319,9 +319,9 @@ class _About:
         self.offers += activity == "offered"
         self.appointments += activity in ("appointed", "rescheduled")
         self.quotes += activity == "quoted"
-        for complaint in self.request.complaints:
-            if complaint.opened_at <= at:
-                self.complaints.setdefault(complaint.id, ComplaintState.open)
+        for complaint in self.request.complaints[len(self.complaints) :][:1]:
+            if (complaint.source, complaint.opened_at) == (_OPENED_BY.get(activity), at):
+                self.complaints[complaint.id] = ComplaintState.open
 
     def _visit(self, at: datetime) -> int:
         """Which visit was the last that had begun."""
@@ -335,8 +335,7 @@ class _About:
         if activity == "complaint_escalated":
             return int(line.data["complaint"])
         if activity == "complained":
-            opened = [c.id for c in self.request.complaints if c.opened_at == line.at]
-            return next((id for id in opened if self.complaints.get(id) == "open"), None)
+            return max(self.complaints, default=None)
         if activity not in _AFTERWARDS:
             return None
         fits, after = _AFTERWARDS[activity]
@@ -348,6 +347,7 @@ class _About:
         return None
 
 
+_OPENED_BY = {"received": "intake", "surveyed": "survey", "complained": "complaint"}
 _UNSETTLED = (ComplaintState.open, ComplaintState.taken_over, ComplaintState.remedy_offered)
 _AFTERWARDS = {
     "complaint_taken_over": ((ComplaintState.open,), ComplaintState.taken_over),
