@@ -18,6 +18,7 @@ from domain.events import PROCESS_ORDER
 from domain.request import ServiceRequest
 from domain.rules import Rule
 from domain.vocabulary import ComplaintState, Remedy, Role, Stage
+from records.sealing import KeyRing
 
 Scalar = str | int | float | bool | datetime
 
@@ -176,8 +177,13 @@ class Trace:
     left: str | None = None
 
 
-def trace(told: Told) -> Trace:
-    """A request as a log has it."""
+def trace(told: Told, ring: KeyRing | None = None) -> Trace:
+    """A request as a log has it.
+
+    Args:
+        ring: makes the id of the product's model, whose name is the customer's own words; None:
+            the model is not among the things.
+    """
     found = fit(told)
     stages = {
         fact.line.seq: stage for fact, stage in zip(found.facts, found.walk.stages, strict=False)
@@ -198,7 +204,7 @@ def trace(told: Told) -> Trace:
                     things=tuple(about.of(fact, activity)),
                 )
             )
-    request, *others = _things(told.request, happenings)
+    request, *others = _things(told.request, happenings, ring)
     return Trace(
         number=told.number,
         attributes=request.attributes,
@@ -273,6 +279,10 @@ def _id(request: ServiceRequest, form: str, kind: str, place: int) -> str:
 def engineer_id(engineer: str) -> str:
     """An engineer among the things of a log."""
     return f"engineer:{engineer}"
+
+
+def _model_id(ring: KeyRing, model: str) -> str:
+    return f"model:{ring.index(model, 'event_log/product_model')[:16]}"
 
 
 def _is_engineer(id: str) -> bool:
@@ -357,12 +367,15 @@ _AFTERWARDS = {
 }
 
 
-def _things(request: ServiceRequest, happenings: Iterable[Happening]) -> Iterator[Thing]:
+def _things(
+    request: ServiceRequest, happenings: Iterable[Happening], ring: KeyRing | None
+) -> Iterator[Thing]:
     """Everything a request is about, the request itself first."""
     brief, number = request.brief, request.number
     parts = list(_parts(request))
-    model = f"model:{brief.product.model}"
-    related = [(model, "concerns"), *((part.id, f"has {part.type}") for part in parts)]
+    model = _model_id(ring, brief.product.model) if ring else None
+    related = [(model, "concerns")] if model else []
+    related += ((part.id, f"has {part.type}") for part in parts)
     station = f"station:{brief.station}" if brief.station else None
     if station:
         related.append((station, "served by"))
@@ -378,7 +391,8 @@ def _things(request: ServiceRequest, happenings: Iterable[Happening]) -> Iterato
     }
     yield _thing(number, "request", request.received_at, said, related)
     yield from parts
-    yield _thing(model, "product_model", request.received_at, brief.product.model_dump(), [])
+    if model:
+        yield _thing(model, "product_model", request.received_at, brief.product.model_dump(), [])
     if station:
         yield _thing(station, "station", request.received_at, {}, [])
     engineers = {engineer_id(offer.engineer) for offer in request.offers}

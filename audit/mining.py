@@ -193,7 +193,7 @@ def _closed_within(closed: datetime, since: datetime | None, until: datetime | N
 
 
 def _trace(source: Source, ring: KeyRing) -> Trace:
-    return trace(asyncio.run(tell(ring, source(ring))))
+    return trace(asyncio.run(tell(ring, source(ring))), ring)
 
 
 def _named(since: datetime | None, until: datetime | None) -> str:

@@ -46,7 +46,7 @@ def whole(archive: Archive) -> Archive:
 
 async def traces(archive: Archive) -> list[Trace]:
     paths = [*sorted((HISTORIES / "v1").glob("*.json")), CLAIMED]
-    return [trace(await tell(RING, golden(path))) for path in paths]
+    return [trace(await tell(RING, golden(path)), RING) for path in paths]
 
 
 async def mined_into(archive: Archive, folder: Path, **how: Any) -> mining.Mined:
@@ -177,7 +177,7 @@ def about(told: Trace, activity: str, how: str) -> list[str]:
 
 async def scenario(name: str) -> Trace:
     (path,) = HISTORIES.glob(f"v*/{name}.json")
-    return trace(await tell(RING, golden(path)))
+    return trace(await tell(RING, golden(path)), RING)
 
 
 async def test_events_are_about_the_things_they_touch() -> None:

@@ -1,15 +1,31 @@
 """The event log: each happening is about the very things that the request itself means."""
 
+from io import StringIO
+
 import pytest
 
 from audit.event_log import Trace, trace
 from audit.facts import Fact, Place, Told
+from audit.ocel import OcelWriter
+from audit.xes import XesWriter
+from records.sealing import KeyRing
+from tests.databases import RING
 from tests.pure.builders import Story, given, scores
 
 
-def logged(story: Story) -> Trace:
+def logged(story: Story, ring: KeyRing = RING) -> Trace:
     facts = tuple(Fact(line, Place("run", 1)) for line in story.lines)
-    return trace(Told(story.request.number, {}, facts, story.now, story.request))
+    return trace(Told(story.request.number, {}, facts, story.now, story.request), ring)
+
+
+def written(kind: type[XesWriter] | type[OcelWriter], *told: Trace) -> str:
+    file = StringIO()
+    log = kind(file)
+    for each in told:
+        log.add(each)
+    log.close()
+    log.release()
+    return file.getvalue()
 
 
 def complaints(told: Trace, activity: str) -> list[str]:
@@ -50,3 +66,23 @@ def test_what_a_survey_or_the_request_itself_complains_of_counts_too() -> None:
     intake = given(type="complaint")
     intake.did("complained", text="and rude", **{"class": "attitude"})
     assert complaints(logged(intake), "complained") == ["2"]
+
+
+def test_a_model_is_known_by_an_index_and_not_by_what_the_customer_called_it() -> None:
+    def of(model: str, ring: KeyRing = RING) -> Trace:
+        return logged(given(product={"model": model, "serial": "S1"}).walked("surveyed"), ring)
+
+    def model_of(told: Trace) -> str:
+        (model,) = (thing for thing in told.things if thing.type == "product_model")
+        assert (model.id, "concerns") in told.things[0].related
+        return model.id
+
+    named = of("Zhang's, call 13812345678")
+    for kind in (XesWriter, OcelWriter):
+        log = written(kind, named)
+        assert "Zhang" not in log
+        assert "13812345678" not in log
+    again, another = of("Zhang's, call 13812345678"), of("KFR-35")
+    assert model_of(named) == model_of(again) != model_of(another)
+    elsewhere = of("KFR-35", KeyRing.read(KeyRing.make("other")))
+    assert model_of(another) != model_of(elsewhere), "whoever guesses could find it out"
