@@ -19,7 +19,7 @@ from audit.event_log import (
     Thing,
     Trace,
 )
-from audit.xes import written
+from audit.xes import legible, written
 
 _KINDS: dict[type, str] = {
     bool: "boolean",
@@ -109,4 +109,4 @@ def _plain(value: Scalar) -> str | int | float | bool:
 
 
 def _item(content: dict[str, Any], place: int) -> str:
-    return f"{',' if place else ''}\n{json.dumps(content, ensure_ascii=False)}"
+    return f"{',' if place else ''}\n{legible(json.dumps(content, ensure_ascii=False))}"

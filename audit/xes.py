@@ -1,5 +1,6 @@
 """Event logs as XES (IEEE 1849-2016): one trace per request, written one after another."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TextIO
@@ -43,6 +44,9 @@ _KINDS: dict[type, str] = {
     datetime: "date",
     str: "string",
 }
+
+
+_ILLEGIBLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class XesWriter:
@@ -91,4 +95,9 @@ def written(value: Scalar) -> str:
         return str(value).lower()
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds")
-    return str(value)
+    return legible(str(value))
+
+
+def legible(text: str) -> str:
+    """The text with U+FFFD for each character that XML 1.0 has no way to write."""
+    return _ILLEGIBLE.sub("\ufffd", text)

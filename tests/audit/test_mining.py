@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,31 @@ async def test_what_xes_promises_of_every_event_every_event_has(
     used = {k.partition(":")[0] for event in log.iter(f"{XES}event") for k in pairs(event)}
     assert used == {"concept", "time", "lifecycle", "org", "aftersales"}
     assert used - {"aftersales"} == prefixes
+
+
+@pytest.mark.parametrize("odd", ["\uffff", "\ufffe", "\ud800", "\x00", "\x0b", "\x1f"], ids=ascii)
+async def test_what_no_xml_can_hold_is_replaced(odd: str, tmp_path: Path, imported: Any) -> None:
+    told, fine = await scenario("happy_path"), "工\t\n\r~\x7f\ud7ff\ue000\U0010ffff"
+    about = {**told.happenings[0].attributes, "resource": f"E{odd}1{fine}"}
+    happening = replace(told.happenings[0], attributes=about, things=((f"engineer:{odd}", "by"),))
+    for ending, kind in mining.WRITERS.values():
+        path = tmp_path / f"odd{ending}"
+        with path.open("w", encoding="utf-8") as file:
+            log = kind(file)
+            log.add(replace(told, happenings=(happening,)))
+            log.close()
+            log.release()
+    (event,) = ElementTree.parse(tmp_path / "odd.xes").iter(f"{XES}event")
+    assert pairs(event)["org:resource"] == f"E\ufffd1{fine}"
+    _, back = imported("EventLog", tmp_path / "odd.xes", ".xes")
+    (event,) = ElementTree.parse(back).iter(f"{XES}event")
+    assert pairs(event)["org:resource"].startswith("E\ufffd1工")
+    read = json.loads((tmp_path / "odd.ocel.json").read_text(encoding="utf-8"))
+    (happened,) = read["events"]
+    said = {each["name"]: each["value"] for each in happened["attributes"]}
+    expected = odd if odd < " " else "\ufffd"  # Control characters, JSON can write.
+    assert said["resource"] == f"E{expected}1{fine}"
+    imported("OCEL", tmp_path / "odd.ocel.json", ".json")
 
 
 # --- OCEL -----------------------------------------------------------------------------------------
