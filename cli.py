@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from audit.command_line import audit
 from domain.policy import PolicyError
 from domain.vocabulary import Role
-from runtime.arguments import duration, moment, settings_with
+from runtime.arguments import WITHOUT_OFFSET, duration, moment, settings_with
 from runtime.settings import Settings
 from runtime.trouble import Trouble
 
@@ -233,7 +233,9 @@ def reconcile(
     since: Annotated[
         Any,
         typer.Option(
-            parser=moment, metavar="TIME", help="Only what moved since: 2026-05-20, or 24h ago."
+            parser=moment,
+            metavar="TIME",
+            help=f"Only what moved since: 2026-05-20, or 24h ago; {WITHOUT_OFFSET}.",
         ),
     ] = None,
     thorough: Annotated[

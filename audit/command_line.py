@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from runtime.arguments import duration, moment, settings_with
+from runtime.arguments import WITHOUT_OFFSET, duration, moment, settings_with
 from runtime.settings import Settings
 from runtime.trouble import Trouble
 
@@ -268,7 +268,10 @@ def audit_what_if(
 def audit_show(
     number: Number,
     at: Annotated[
-        Any, typer.Option(parser=moment, metavar="TIME", help="2026-11-20T09:00+08:00.")
+        Any,
+        typer.Option(
+            parser=moment, metavar="TIME", help=f"2026-11-20T09:00+08:00; {WITHOUT_OFFSET}."
+        ),
     ] = None,
 ) -> None:
     """Print a request exactly as it stood at a moment, and what was due then."""
@@ -373,7 +376,10 @@ def _story(settings: Settings, number: str, what: str, about: str | None = None)
 def audit_replay(
     sample: Annotated[int, typer.Option(min=1, help="How many runs, chosen at random.")] = 500,
     since: Annotated[
-        Any, typer.Option(parser=moment, metavar="TIME", help="Only those begun since then.")
+        Any,
+        typer.Option(
+            parser=moment, metavar="TIME", help=f"Only those begun since then; {WITHOUT_OFFSET}."
+        ),
     ] = None,
     build: Annotated[
         str | None, typer.Option(metavar="ID", help="Only runs of this build of the deployment.")
@@ -431,10 +437,16 @@ def audit_replay(
 def audit_mine(
     month: Month = None,
     since: Annotated[
-        Any, typer.Option(parser=moment, metavar="TIME", help="Only those closed since then.")
+        Any,
+        typer.Option(
+            parser=moment, metavar="TIME", help=f"Only those closed since then; {WITHOUT_OFFSET}."
+        ),
     ] = None,
     until: Annotated[
-        Any, typer.Option(parser=moment, metavar="TIME", help="Only those closed before then.")
+        Any,
+        typer.Option(
+            parser=moment, metavar="TIME", help=f"Only those closed before then; {WITHOUT_OFFSET}."
+        ),
     ] = None,
     format: Annotated[
         list[str] | None, typer.Option(metavar="xes|ocel", help="Which logs; default: both.")
@@ -449,6 +461,10 @@ def audit_mine(
 
     if month is None and since is None and until is None:
         raise typer.BadParameter("give --month, or --since and --until")
+    if month and (since or until):
+        raise typer.BadParameter("give --month, or --since and --until, not both")
+    if since and until and until <= since:
+        raise typer.BadParameter("--until must be later than --since")
     try:
         formats = [mining.Format(word) for word in format or mining.Format]
     except ValueError as error:

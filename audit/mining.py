@@ -92,7 +92,7 @@ async def mine(
         ring: the key ring in writing.
         out: the folder that the files are put into.
         erased: requests that are not to be told, besides those that the chain knows.
-        month: those archived in it; since, until: those closed then.
+        month: those archived in it; or else since, until: those closed then.
         console: where progress is shown, if it is a terminal.
 
     Raises:
@@ -106,7 +106,7 @@ async def mine(
         raise NothingThere(store)
     sources = ((each.number, from_store(store, each)) for each in chain(first, wanted))
     name = month or _named(since, until)
-    count = how_many(store, month) if month and not since and not until else None
+    count = how_many(store, month) if month else None
     with _Logs(out, name, formats) as logs, progress(console) as shown:
         bar = shown.add_task("Mining 挖掘", total=count)
         async for number, each in on_every_core(_trace, sources, ring):

@@ -7,9 +7,12 @@ from typing import Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from domain.values import Duration
+from domain.values import EARLIEST, LATEST, Duration, Moment
 from runtime.settings import Settings
 from runtime.trouble import Trouble
+
+WITHOUT_OFFSET = "without an offset it is UTC"
+"""How a `moment` is read, for the help of every option that is one."""
 
 
 def duration(text: str) -> Duration:
@@ -25,11 +28,22 @@ def duration(text: str) -> Duration:
 
 
 def moment(text: str) -> datetime:
-    """A date, a time, or so long ago.
+    """A date, a time, or so long ago, in UTC; without an offset it is UTC as it stands.
 
     Raises:
-        typer.BadParameter: it is none of them.
+        typer.BadParameter: it is none of them, or not of the years 2000 to 2099.
     """
+    try:
+        return _MOMENT.validate_python(_moment_in(text))
+    except (ValidationError, OverflowError):
+        years = f"{EARLIEST:%Y} and {LATEST:%Y}"
+        raise typer.BadParameter(f"{text!r} does not lie between the years {years}") from None
+
+
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+
+
+def _moment_in(text: str) -> datetime:
     with suppress(ValidationError):
         return datetime.now(UTC) - TypeAdapter(Duration).validate_python(text)
     try:
@@ -38,7 +52,7 @@ def moment(text: str) -> datetime:
         raise typer.BadParameter(
             f"{text!r} is no time; write 2026-05-20, 2026-05-20T09:00+08:00 or 24h"
         ) from None
-    return found.astimezone(UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def settings_with(**given: Any) -> Settings:

@@ -477,6 +477,11 @@ async def test_the_command_fails_when_something_was_skipped(
         ([], 2, "give --month"),
         (["--month", "2026-13"], 2, "is not a month; write 2026-11"),
         (["--month", MONTH, "--format", "csv"], 2, "use xes or ocel"),
+        (["--month", MONTH, "--since", "2026-11-02"], 2, "and --until, not both"),
+        (["--month", MONTH, "--until", "2026-11-02"], 2, "and --until, not both"),
+        (["--since", "2026-11-03", "--until", "2026-11-02"], 2, "--until must be later than"),
+        (["--since", "2026-11-03", "--until", "2026-11-03"], 2, "--until must be later than"),
+        (["--since", "0001-01-01"], 2, "does not lie between the years 2000 and 2100"),
         (["--month", "2031-01"], 1, f"The archive holds nothing of that time: it has {MONTH}"),
     ],
 )
@@ -487,6 +492,13 @@ async def test_the_command_refuses_what_it_cannot_do(
     assert (said.code, said.out) == (code, "")
     assert words in said.err
     assert not (tmp_path / "logs").exists()
+
+
+async def test_the_help_says_how_a_time_is_read(run: Any) -> None:
+    said = await run("--help")
+    assert said.code == 0
+    words = re.sub(r"[│\s]+", " ", said.out)
+    assert words.count("without an offset it is UTC") == 2
 
 
 async def test_the_command_says_that_it_cannot_write(run: Any, tmp_path: Path) -> None:

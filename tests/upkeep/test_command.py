@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -96,6 +97,27 @@ def test_since_is_a_date_or_so_long_ago() -> None:
     assert timedelta(hours=24) <= ago < timedelta(hours=24, minutes=1)
     with pytest.raises(typer.BadParameter, match=r"write 2026-05-20, .* or 24h"):
         moment("gestern")
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York"])
+@pytest.mark.parametrize("text", ["2026-05-20", "2026-05-20T00:00", "2026-05-20T08:00+08:00"])
+def test_a_time_without_an_offset_is_utc_wherever_the_machine_stands(
+    text: str, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", zone)
+        time.tzset()
+        found = moment(text)
+    time.tzset()
+    assert found == datetime(2026, 5, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01", "0001-01-01T00:00+08:00", "9999-12-31T23:00-08:00", "P999999D"]
+)
+def test_a_time_beyond_all_requests_is_refused_in_a_sentence(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="does not lie between the years 2000 and 2100"):
+        moment(text)
 
 
 @pytest.mark.parametrize(
