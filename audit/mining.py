@@ -19,7 +19,7 @@ from audit.event_log import Trace, trace
 from audit.facts import tell
 from audit.faults import Finding
 from audit.figures import Figures
-from audit.filed import NothingThere, how_many, months
+from audit.filed import ENTRY, NothingThere, entry_files, entry_in, how_many, months
 from audit.manifests import Erasure, Manifest
 from audit.ocel import OcelWriter
 from audit.parallel import Source, Untold, from_store, on_every_core, progress
@@ -65,7 +65,8 @@ class Mined:
     Attributes:
         files: what was written.
         unreadable: what was skipped, with why.
-        erased: how many requests have no history any more, because their customer was erased.
+        erased: how many requests of that time have no history any more, because their customer
+            was erased.
     """
 
     figures: Figures = field(default_factory=Figures)
@@ -176,16 +177,32 @@ def _wanted(
     erased: Collection[str],
 ) -> Iterator[Manifest]:
     for each in [month] if month else months(store):
+        files = _manifests(store, each)
         for entry in kept(store, each):
             match entry:
-                case Erasure():
-                    mined.erased += 1
-                case Manifest() if entry.number in erased:
-                    mined.erased += 1
                 case Finding():
                     mined.unreadable.append((entry.where, entry.detail))
-                case _ if _closed_within(entry.closed_at, since, until):
+                case Erasure():
+                    closed_at = _closed_at(store, files.get(entry.number))
+                    mined.erased += closed_at is None or _closed_within(closed_at, since, until)
+                case _ if not _closed_within(entry.closed_at, since, until):
+                    pass
+                case Manifest() if entry.number in erased:
+                    mined.erased += 1
+                case _:
                     yield entry
+
+
+def _manifests(store: Store, month: str) -> dict[str, str]:
+    """The file of every manifest of a month, by the request it is of."""
+    found = ((ENTRY.search(name), name) for name in entry_files(store, month))
+    return {each["number"]: name for each, name in found if each and each["kind"] == "manifest"}
+
+
+def _closed_at(store: Store, file: str | None) -> datetime | None:
+    """When a request closed, as its manifest says whether or not it was erased since."""
+    entry = entry_in(store, file)[0] if file else None
+    return entry.closed_at if isinstance(entry, Manifest) else None
 
 
 def _closed_within(closed: datetime, since: datetime | None, until: datetime | None) -> bool:

@@ -382,20 +382,35 @@ async def test_an_unreadable_history_is_named_and_skipped(whole: Archive, tmp_pa
     assert why[keyless.number] == f"keys/{keyless.number}.key is not there"
 
 
-async def test_what_was_erased_is_counted_and_is_no_fault(whole: Archive, tmp_path: Path) -> None:
-    erased = whole.manifests[-1]
-    whole.path(f"keys/{erased.number}.key").unlink()
+def erase(archive: Archive, number: str) -> None:
+    last = archive.manifests[-1]
+    archive.path(f"keys/{number}.key").unlink()
     entry = Erasure(
-        seq=erased.seq + 1,
-        month=MONTH,
-        number=erased.number,
-        at=NOW,
-        why="asked",
-        previous=erased.hash,
+        seq=last.seq + 1, month=MONTH, number=number, at=NOW, why="asked", previous=last.hash
     )
-    whole.store.put(entry.name, entry.written())
+    archive.store.put(entry.name, entry.written())
+
+
+async def test_what_was_erased_is_counted_and_is_no_fault(whole: Archive, tmp_path: Path) -> None:
+    erase(whole, whole.manifests[-1].number)
     mined = await mined_into(whole, tmp_path)
     assert (mined.figures.requests, mined.erased, mined.unreadable) == (6, 1, [])
+
+
+async def test_what_was_erased_is_counted_in_the_span_in_which_it_closed(
+    whole: Archive, tmp_path: Path
+) -> None:
+    first, *others = sorted(whole.manifests, key=lambda each: each.closed_at)
+    after = first.closed_at + timedelta(seconds=1)
+    assert all(each.closed_at >= after for each in others)
+    erase(whole, first.number)
+    gone = {others[-1].number}
+    mined = await mine(whole.store, RING_TEXT, tmp_path, since=after, erased=gone)
+    assert (mined.figures.requests, mined.erased) == (5, 1)
+    mined = await mine(whole.store, RING_TEXT, tmp_path, until=after, erased=gone)
+    assert (mined.figures.requests, mined.erased) == (0, 1)
+    with pytest.raises(NothingThere):
+        await mine(whole.store, RING_TEXT, tmp_path, until=first.closed_at, erased=gone)
 
 
 async def test_what_the_records_call_erased_is_not_told(whole: Archive, tmp_path: Path) -> None:
