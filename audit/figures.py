@@ -1,8 +1,8 @@
 """What the traces of many requests come to: how often what follows what and after how long, the
 ways that requests take, and what goes wrong most.
 
-Only counts are kept, so that a month of a hundred thousand requests needs no more memory than one
-of a hundred. Times are therefore kept in classes a hundredth apart.
+Only counts are kept, so that a month of a hundred thousand requests needs hardly more memory than
+one of a hundred. Times are therefore kept in classes a hundredth apart.
 """
 
 import math
@@ -26,6 +26,8 @@ STEPS = frozenset(
 """What moves a request or tells of its way: the steps of a variant and of the process map."""
 
 MOST_VARIANTS = 10_000
+"""So many ways are kept step by step; the rest are only told apart, to be counted."""
+
 _CLASS = math.log(1.01)
 
 
@@ -74,7 +76,8 @@ class Figures:
         activities: how often each step happened; follows: how often one directly followed
             another, and waits: after how long.
         stages: how long requests were in each stage, each time.
-        variants: how many requests took each way from step to step.
+        variants: how many requests took each way from step to step, of the first `MOST_VARIANTS`
+            ways; rare_variants: the hashes of the ways beyond them.
         unfitting: the requests that left the process model, with where.
     """
 
@@ -85,7 +88,7 @@ class Figures:
     stages: dict[Stage, Spans] = field(default_factory=dict)
     durations: Spans = field(default_factory=Spans)
     variants: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    other_variants: int = 0
+    rare_variants: set[int] = field(default_factory=set)
     outcomes: Counter[str] = field(default_factory=Counter)
     troubled: Counter[tuple[str, str]] = field(default_factory=Counter)
     unfitting: list[tuple[str, str]] = field(default_factory=list)
@@ -98,6 +101,11 @@ class Figures:
     def commonest(self, most: int) -> list[tuple[tuple[str, ...], int]]:
         """The ways that most requests took, with how many."""
         return sorted(self.variants.items(), key=lambda item: (-item[1], item[0]))[:most]
+
+    @property
+    def ways(self) -> int:
+        """How many different ways requests took."""
+        return len(self.variants) + len(self.rare_variants)
 
     @property
     def problems(self) -> list[Problem]:
@@ -122,7 +130,7 @@ class Figures:
         if way in self.variants or len(self.variants) < MOST_VARIANTS:
             self.variants[way] += 1
         else:
-            self.other_variants += 1
+            self.rare_variants.add(hash(way))
         self.outcomes[str(trace.attributes.get("outcome", "—"))] += 1
         self.troubled.update(set(_troubles(trace)))
         if trace.left is not None:
@@ -148,7 +156,7 @@ class Figures:
             "variants": [
                 {"requests": count, "steps": list(way)} for way, count in self.commonest(50)
             ],
-            "variants_in_all": len(self.variants),
+            "variants_in_all": self.ways,
             "problems": [
                 {
                     "name": problem.name,

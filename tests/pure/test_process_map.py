@@ -60,6 +60,14 @@ def test_what_follows_what_is_counted_with_the_time_between() -> None:
     assert (figures.requests, figures.outcomes) == (3, {"cancelled": 3})
 
 
+def test_every_way_is_counted_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.figures.MOST_VARIANTS", 2)
+    ways = [given().walked(last) for last in ("responded", "offered", "accepted", "appointed")]
+    figures = counted(*ways, *ways, ways[0])
+    assert figures.as_json()["variants_in_all"] == 4
+    assert [count for _, count in figures.commonest(5)] == [3, 2]
+
+
 def test_time_in_a_stage_is_counted_each_time() -> None:
     story = given().walked("appointed").did("no_show", at="4h")
     window = {"window_start": story.now, "window_end": story.now + timedelta(hours=2)}
