@@ -198,7 +198,6 @@ def _stays(happenings: Iterable[Happening]) -> Iterator[tuple[Stage, timedelta]]
 
 
 _ALSO_WRONG = ("declined", "no_answer", "no_show", "visit_needed", "quote_declined", "cancelled")
-_WRONG_ZH = {**EVENT_NAMES, "no_answer": "工程师未响应"}
 
 
 def _troubles(trace: Trace) -> Iterator[tuple[str, str]]:
@@ -208,7 +207,7 @@ def _troubles(trace: Trace) -> Iterator[tuple[str, str]]:
         if what == "breached":
             yield f"Promise broken: {rule}", f"超时：{PROMISES[Rule(rule)].zh}"
         elif each.activity in _ALSO_WRONG:
-            yield english(each.activity), _WRONG_ZH[each.activity]
+            yield english(each.activity), EVENT_NAMES[each.activity]
     for thing in trace.things:
         if thing.type == "complaint":
             about = ComplaintClass(str(thing.attributes["class"]))

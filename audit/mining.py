@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol, Self, TextIO
 
 from rich.console import Console
-from rich.table import Table
 
 from activities.messages import LANGUAGES
 from audit.event_log import Trace, trace
@@ -24,9 +23,11 @@ from audit.manifests import Erasure, Manifest
 from audit.ocel import OcelWriter
 from audit.parallel import Source, Untold, from_store, on_every_core, progress
 from audit.process_map import process_map, spoken
+from audit.sheets import Sheet
 from audit.store import Store
 from audit.tables import outside
 from audit.verification import kept, was_erased
+from audit.wording import Count
 from audit.xes import XesWriter
 from domain.vocabulary import Stage
 from records.sealing import KeyRing
@@ -239,22 +240,22 @@ def _write_figures(mined: Mined, out: Path, name: str) -> Iterator[Path]:
         yield drawn
 
 
-def tables(figures: Figures) -> Iterator[Table]:
+def tables(figures: Figures) -> Iterator[Sheet]:
     """For people, in both languages: stages, the commonest ways, what goes wrong."""
-    stages = Table("stage 阶段", "stays 次数", "median 中位数", "9 in 10 within 九成以内")
+    stages = Sheet("stage 阶段", "stays 次数", "median 中位数", "9 in 10 within 九成以内")
     for stage in Stage:
         if spans := figures.stages.get(stage):
             lengths = (_span(spans.median), _span(spans.within(0.9)))
-            stages.add_row(f"{stage} {stage.zh}", str(len(spans)), *lengths)
+            stages.add(f"{stage} {stage.zh}", str(len(spans)), *lengths)
     yield stages
-    ways = Table("requests 请求", "share 占比", "way 路径")
+    ways = Sheet("requests 请求", "share 占比", "way 路径")
     for way, count in figures.commonest(5):
-        ways.add_row(str(count), f"{count / figures.requests:.0%}", " → ".join(way))
+        ways.add(str(count), f"{count / figures.requests:.0%}", " → ".join(way))
     yield ways
-    problems = Table("top three problems 三大问题", "requests 请求", "share 占比")
+    problems = Sheet("top three problems 三大问题", "requests 请求", "share 占比")
     for problem in figures.problems[:3]:
         share = f"{problem.requests / figures.requests:.0%}"
-        problems.add_row(f"{problem.name} {problem.zh}", str(problem.requests), share)
+        problems.add(f"{problem.name} {problem.zh}", str(problem.requests), share)
     if figures.problems:
         yield problems
 
@@ -266,11 +267,11 @@ def lines(mined: Mined) -> Iterator[str]:
     yield from outside(mined.figures)
     for path in mined.files:
         yield str(path)
-    counts = (mined.figures.requests, mined.figures.happenings)
-    skipped = (len(mined.unreadable), mined.erased)
+    requests, events = Count(mined.figures.requests), Count(mined.figures.happenings)
+    skipped, erased = len(mined.unreadable), mined.erased
     yield (
-        "{} requests, {} events; {} skipped, {} erased. ".format(*counts, *skipped)
-        + "共 {} 个服务请求，{} 个事件；跳过 {} 个，已清除 {} 个。".format(*counts, *skipped)
+        f"{requests:request}, {events:event}; {skipped} skipped, {erased} erased. "
+        f"共 {requests} 个服务请求，{events} 个事件；跳过 {skipped} 个，已清除 {erased} 个。"
     )
 
 

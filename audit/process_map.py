@@ -18,7 +18,7 @@ from audit.figures import Figures
 from audit.wording import Count, span
 
 SELDOM = 0.03
-"""An arrow that fewer requests than this share went is left out, unless a step hangs on it."""
+"""An arrow gone less often than this, for each request, is left out, unless a step hangs on it."""
 
 NODE, LABEL, BEND = (168, 48), (96, 30), (14, 30)
 GAP, ROW_GAP, MARGIN, HEAD = 18, 16, 24, 64

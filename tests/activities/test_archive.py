@@ -54,8 +54,8 @@ def test_what_stands_in_the_chain_gives_way_no_more(engine: Engine) -> None:
     write_down(engine, written(story))
     first, number = archive(engine, story.request), story.request.number
     with writing(engine) as session:
-        place = {"seq": 1, "month": "2024-05", "hash": "0" * 64, "content": "{}"}
-        session.add(Link(kind=Kind.history, number=number, **place))
+        place = {"seq": 1, "kind": Kind.history, "month": "2024-05", "hash": "0" * 64}
+        session.add(Link.model_validate({**place, "number": number, "content": "{}"}))
     assert story.request.closed_at is not None
     story.request.closed_at += timedelta(hours=1)
     assert archive(engine, story.request) == first

@@ -343,7 +343,7 @@ async def test_figures_and_maps_go_with_the_logs(whole: Archive, tmp_path: Path)
     assert named["Complaint: Attitude"] == 1
     assert summary["stages"]["service"]["count"] == 6
     shown = list(mining.tables(mined.figures))
-    assert [table.row_count for table in shown] == [len(summary["stages"]), 5, 3]
+    assert list(map(len, shown)) == [len(summary["stages"]), 5, 3]
 
 
 @pytest.mark.slow(10)
