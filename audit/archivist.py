@@ -90,6 +90,7 @@ class Archivist:
         self._looked_for_old: datetime | None = None
         self._looked_for_runs: datetime | None = None
         self._gone: set[str] = set()
+        self._known_heads: dict[str, int] = {}
 
     async def run(self) -> None:
         """Archive for ever; whatever goes wrong is tried again in the next round."""
@@ -191,11 +192,13 @@ class Archivist:
         this_month = self._month(self._now())
         signed = []
         for month, count, last in chain.months(self._engine):
-            if month < this_month or also_this_one:
+            is_over = month < this_month or also_this_one
+            if is_over and self._known_heads.get(month) != last:
                 head = self._head(month, count, last)
-                if head is not None:
+                if self._may_sign(head):
                     self._store.put(head.name, head.written())
                     signed.append(head)
+                self._known_heads[month] = last
         return signed
 
     async def _keep_run(self, number: str, run: str) -> bool:
@@ -336,22 +339,30 @@ class Archivist:
                     self._store.remove(key_file(row.number))
                 chain.mark_filed(self._engine, row)
 
-    def _head(self, month: str, count: int, last: int) -> Head | None:
-        """The month's head to be signed; None: it is."""
-        row = chain.get(self._engine, last)
+    def _head(self, month: str, count: int, last: int) -> Head:
         head = Head(
             month=month,
             count=count,
             seq=last,
-            hash=row.hash,
+            hash=chain.get(self._engine, last).hash,
             signed_at=self._now(),
             key=public_key(self._key),
         )
-        with contextlib.suppress(Missing, ValueError):
-            kept = head_in(self._store, month)
-            if (kept.count, kept.hash) == (count, row.hash) and kept.is_signed_by(head.key):
-                return None
         return head.signed(self._key)
+
+    def _may_sign(self, head: Head) -> bool:
+        """Unless it is signed already; what is not ours, or was changed, stays: it is evidence."""
+        try:
+            there = head_in(self._store, head.month)
+        except Missing:
+            return True
+        except ValueError:
+            there = None
+        if there is None or not there.is_signed_by(head.key):
+            log.error("head_not_ours", month=head.month)
+            return False
+        # The month may have gone on after it was signed.
+        return (there.seq, there.hash) != (head.seq, head.hash)
 
     def _month(self, moment: datetime) -> str:
         return f"{moment.astimezone(self._zone):%Y-%m}"

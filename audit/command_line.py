@@ -132,11 +132,11 @@ def audit_verify(
     if html is not None:
         _write(html, report.render(found, language or settings.language))
     if as_json:
-        for piece in found.as_json():
-            typer.echo(piece, nl=False)
+        _echo(found.as_json())
     else:
         console = _console()
-        console.print(inspection.table(found))
+        if shown := inspection.table(found):
+            console.print(shown)
         for judged in found.judged if number else []:
             console.print(tables.promises(judged))
         if month and len(rules := tables.rules(found.judged)):
@@ -257,7 +257,7 @@ def audit_what_if(
     if html is not None:
         _write(html, what_if.render(found, language or settings.language))
     if as_json:
-        typer.echo(found.as_json())
+        _echo(found.as_json())
     else:
         _print(what_if.tables(found), what_if.lines(found))
     if found.skipped:
@@ -553,6 +553,11 @@ def _see_that_it_can_be_written(file: Path | None) -> None:
         raise Trouble(f"{file} cannot be written ({error.strerror})") from None
     if not was_there:
         file.unlink()
+
+
+def _echo(pieces: Iterable[str]) -> None:
+    for piece in pieces:
+        typer.echo(piece, nl=False)
 
 
 def _print(tables: "Iterable[RenderableType]", lines: Iterable[str]) -> None:

@@ -1,6 +1,5 @@
 """`aftersales audit verify`: the archive inspected, and what was found told to a person."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from audit.filed import NothingThere, head_in, holds, how_many
 from audit.forms import Comparison, compare
 from audit.histories import Story
 from audit.ledger import month_held_against, one_held_against
+from audit.long_json import in_pieces
 from audit.manifests import Erasure, Head, Manifest
 from audit.parallel import Source, Untold, check_all, from_store, progress
 from audit.replaying import Replayed
@@ -28,6 +28,9 @@ from domain.values import rfc3339
 from records.personal import erased_numbers
 from records.sealing import KeyRing
 from runtime.version import version
+
+MANY = 200
+"""With more requests than this, those that need to be looked at are shown first, or alone."""
 
 
 @dataclass
@@ -98,10 +101,7 @@ class Inspection:
 
     def as_json(self) -> Iterator[str]:
         """For machines, in pieces."""
-        yield '{\n "requests": ['
-        for place, verdict in enumerate(self.verdicts):
-            yield f"{',' if place else ''}\n{_written(_plain(verdict))}"
-        yield f"\n ],{_written(self._but_requests()).removeprefix('{')}\n"
+        return in_pieces("requests", map(_plain, self.verdicts), self._but_requests())
 
     def _but_requests(self) -> dict[str, Any]:
         return {
@@ -126,10 +126,6 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
         "findings": [plain(finding) for finding in verdict.findings],
         **plain_judged(verdict.judged),
     }
-
-
-def _written(content: dict[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, indent=1)
 
 
 async def inspect(
@@ -263,9 +259,10 @@ def table(result: Inspection) -> Sheet:
         "late 迟办",
         "breached 超时",
         "verdict 结论",
-        caption=None if len(result.verdicts) < 2 else "in the order of the chain 按链上的次序",
+        caption=_caption(len(result.verdicts)),
     )
-    for verdict in result.verdicts:
+    many = len(result.verdicts) > MANY
+    for verdict in (each for each in result.verdicts if each.findings or not many):
         kept = verdict.manifest
         shown.add(
             kept.number,
@@ -276,6 +273,12 @@ def table(result: Inspection) -> Sheet:
             "\n".join(_told(finding) for finding in verdict.findings) or _SHOWN[verdict.word],
         )
     return shown
+
+
+def _caption(count: int) -> str | None:
+    if count > MANY:
+        return "Of so many only those with a fault 请求较多，只列出有问题的"
+    return "in the order of the chain 按链上的次序" if count > 1 else None
 
 
 _SHOWN = {"sound": "sound 完好", "erased": "erased 已清除"}

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from activities.messages import Language
 from audit.faults import Fault
 from audit.figures import Figures
-from audit.inspection import Inspection, Verdict
+from audit.inspection import MANY, Inspection, Verdict
 from audit.manifests import MONTH
 from audit.process_map import process_map_in_rows
 from audit.tables import owed_by, place, share
@@ -26,8 +26,6 @@ from domain.vocabulary import Outcome, Role
 from runtime.version import version
 
 TEMPLATES = Path(__file__).parent / "templates"
-MANY = 200
-"""With more requests than this a report begins with those that need to be looked at."""
 
 _OF_THE_HEAD = (Fault.head_missing, Fault.head_wrong)
 COLOURS = {Ticking.kept: "good", Ticking.late: "warn", Ticking.breached: "bad"}

@@ -2,6 +2,7 @@
 
 import pickle
 import sqlite3
+import weakref
 import zlib
 from collections.abc import Iterator
 from typing import Generic, TypeVar
@@ -19,6 +20,7 @@ class Shelf(Generic[T]):
     def __init__(self) -> None:
         # Without a name it is a file of nobody else's, gone with the connection.
         self._file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._file.close)
         self._file.execute("CREATE TABLE thing (place INTEGER PRIMARY KEY, content BLOB NOT NULL)")
 
     def put(self, place: int, thing: T) -> None:

@@ -5,7 +5,6 @@ what was promised is another.
 """
 
 import asyncio
-import json
 from collections.abc import Collection, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -24,10 +23,12 @@ from audit.faults import Finding
 from audit.filed import NothingThere
 from audit.histories import Story
 from audit.judging import judge
+from audit.long_json import in_pieces
 from audit.manifests import Erasure, Manifest
 from audit.parallel import Source, Untold, from_store, on_every_core, progress
 from audit.report import page, words
 from audit.sheets import Sheet
+from audit.shelf import Shelf
 from audit.store import Store
 from audit.verdicts import DASH, Judged, judged
 from audit.verification import check_month, was_erased
@@ -84,6 +85,9 @@ class Otherwise:
         }
 
 
+MOST_PROMISES = 100_000
+"""More are made to nobody: so far apart lie two requests' changes on their shelf."""
+
 Sums = dict[str, dict[Change, int]]
 
 
@@ -105,7 +109,7 @@ class WhatIf:
     skipped: list[str] = field(default_factory=list)
     erased: int = 0
     own: dict[str, int] = field(default_factory=dict)
-    changes: list[Otherwise] = field(default_factory=list)
+    changes: Shelf[Otherwise] = field(default_factory=Shelf)
 
     def sums(self) -> dict[str, Sums]:
         """How often each change, by rule, by station and by engineer."""
@@ -117,8 +121,8 @@ class WhatIf:
                     sums.setdefault(key, dict.fromkeys(Change, 0))[each.change] += 1
         return {kind: dict(sorted(sums.items())) for kind, sums in found.items()}
 
-    def as_json(self) -> str:
-        """For machines."""
+    def as_json(self) -> Iterator[str]:
+        """For machines, in pieces."""
         content = {
             "month": self.month,
             "policy": {"name": self.policy.name, "version": self.policy.version},
@@ -128,9 +132,8 @@ class WhatIf:
             "erased": self.erased,
             "own_policies": self.own,
             **self.sums(),
-            "changes": [each.plain() for each in self.changes],
         }
-        return json.dumps(content, ensure_ascii=False, indent=1)
+        return in_pieces("changes", (each.plain() for each in self.changes), content)
 
 
 class _Bad(str):
@@ -178,7 +181,7 @@ async def judge_month(
     if not manifests and not result.skipped and not result.erased:
         raise NothingThere(store)
     files = [(number, from_store(store, m)) for number, m in manifests.items()]
-    changes: dict[str, list[Otherwise]] = {}
+    places = {number: place * MOST_PROMISES for place, number in enumerate(manifests)}
     judging = on_every_core(partial(_apart, policy), files, ring)
     with progress(console) as shown:
         bar = shown.add_task("Judging 判定", total=len(files))
@@ -193,10 +196,11 @@ async def judge_month(
                     else:
                         result.skipped.append(number)
                     continue
-                version, changes[number] = found
+                version, changes = found
+                for place, change in enumerate(changes, places[number]):
+                    result.changes.put(place, change)
                 result.judged += 1
                 result.own[version] = result.own.get(version, 0) + 1
-    result.changes = [each for number in manifests for each in changes.get(number, ())]
     result.skipped.sort()
     return result
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
+from structlog.testing import capture_logs
 from temporalio.client import WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
@@ -176,6 +177,39 @@ async def test_a_month_is_signed_when_it_is_over(
     (head,) = later.sign_months()
     assert head.is_signed_by(public_key(KEY))
     assert later.sign_months() == []
+    again = Archivist(engine, live_worker.client, store, RING, KEY, now=later._now)
+    assert again.sign_months() == []
+    await closed(live_worker, engine, standard)
+    await archivist.archive_all()
+    (longer,) = later.sign_months()
+    assert longer.count == head.count + 1
+
+
+async def test_a_head_that_is_not_ours_stays_as_evidence(
+    archivist: Archivist,
+    store: Store,
+    live_worker: WorkflowEnvironment,
+    engine: Engine,
+    standard: Policy,
+) -> None:
+    await closed(live_worker, engine, standard)
+    await archivist.archive_all()
+    (head,) = archivist.sign_months(also_this_one=True)
+    other = Ed25519PrivateKey.generate()
+    forged = head.model_copy(update={"key": public_key(other)}).signed(other).written()
+    for content in (forged, b"{}"):
+        store.put(head.name, content)
+        with capture_logs() as logs:
+            worker = Archivist(engine, live_worker.client, store, RING, KEY)
+            assert worker.sign_months(also_this_one=True) == []
+            assert worker.sign_months(also_this_one=True) == []
+        assert [(each["event"], each["month"]) for each in logs] == [("head_not_ours", head.month)]
+        assert store.get(head.name) == content
+    store.remove(head.name)
+    (healed,) = Archivist(engine, live_worker.client, store, RING, KEY).sign_months(
+        also_this_one=True
+    )
+    assert healed.hash == head.hash
 
 
 async def test_a_records_key_goes_over_to_the_rings_new_one(

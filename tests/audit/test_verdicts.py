@@ -391,6 +391,23 @@ def test_a_month_is_summed_by_rule_and_written_as_a_report(
     assert 'lang="en"' in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_long_month_lists_on_a_terminal_what_has_a_fault(
+    archive: Archive, says: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "MANY", 3)
+    code, told = says("verify", "--month", MONTH)
+    assert code == 0
+    assert not any(each.number in told for each in archive.manifests)
+    assert f"{len(archive.manifests)} requests, 0 faults" in told
+    gone, *others = archive.manifests
+    archive.path(gone.file).unlink()
+    code, told = says("verify", "--month", MONTH)
+    assert code == 1
+    assert gone.number in told
+    assert "只列出有问题的" in told
+    assert not any(each.number in told for each in others)
+
+
 def test_an_archive_that_does_not_answer_is_one_sentence(
     says: Any, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
