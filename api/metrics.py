@@ -152,6 +152,7 @@ class HouseCollector(Collector):
         yield from _clocks(self._figures)
         yield from _requests(self._figures)
         yield from _messages(self._figures)
+        yield from _archive(self._figures)
         yield from _reconciled(self._figures)
         yield from _queue(self._backlog)
 
@@ -196,6 +197,17 @@ def _requests(known: Figures | None) -> Iterator[Metric]:
     for labels, count in (known.open_requests if known else {}).items():
         family.add_metric(labels, count)
     yield family
+
+
+def _archive(known: Figures | None) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(
+        "aftersales_archive_waiting_seconds",
+        "How long ago the request closed that has waited longest for its archive; 0: none waits.",
+    )
+    if known:
+        since = known.unarchived_since
+        waiting.add_metric([], _since(since) if since else 0)
+    yield waiting
 
 
 def _messages(known: Figures | None) -> Iterator[Metric]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Engine, delete, func, update
 from sqlmodel import Session, col, select
@@ -12,6 +12,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 from records.engine import reading, writing
 from records.personal import was_erased
 from records.tables import AccessPending, Archive, EarlierRun, Erasure, Link
+
+Q = TypeVar("Q")
 
 
 class Kind(StrEnum):
@@ -37,11 +39,20 @@ def overdue(engine: Engine, closed_before: datetime) -> list[str]:
         return [row.number for row in rows]
 
 
+def waiting_since(session: Session) -> datetime | None:
+    """When the one closed that has waited longest for its archive; None: none waits."""
+    oldest = _that_wait(select(func.min(Archive.closed_at)).select_from(Archive))
+    return session.exec(oldest).one()
+
+
 def _waiting() -> SelectOfScalar[Archive]:
+    return _that_wait(select(Archive))
+
+
+def _that_wait(closed: SelectOfScalar[Q]) -> SelectOfScalar[Q]:
     archived = (col(Link.number) == col(Archive.number)) & (col(Link.kind) == Kind.history)
     return (
-        select(Archive)
-        .join(Link, archived, isouter=True)
+        closed.join(Link, archived, isouter=True)
         .join(Erasure, col(Erasure.number) == col(Archive.number), isouter=True)
         .where(col(Link.seq).is_(None), col(Erasure.number).is_(None))
     )

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from domain.rules import Rule
 from domain.vocabulary import ClockState, SendingState, Stage
+from records.chain import waiting_since
 from records.engine import reading
 from records.tables import Clock, Notification, Request, Upkeep, WebhookDelivery
 
@@ -44,6 +45,8 @@ class Figures:
         open_requests: by stage and state of the clocks.
         outbox: messages by state and channel; oldest: when the longest waiting one was written.
         webhooks: deliveries by state.
+        unarchived_since: when the one closed that has waited longest for its archive; None: none
+            waits.
         upkeep: how each task of the upkeep went when it last ran.
     """
 
@@ -52,6 +55,7 @@ class Figures:
     outbox: dict[tuple[str, str], int]
     oldest: datetime | None
     webhooks: dict[str, int]
+    unarchived_since: datetime | None
     upkeep: dict[str, Upkeep]
 
 
@@ -64,6 +68,7 @@ def figures(engine: Engine) -> Figures:
             outbox=_outbox(session),
             oldest=_oldest(session),
             webhooks=_webhooks(session),
+            unarchived_since=waiting_since(session),
             upkeep={row.name: row for row in session.exec(select(Upkeep))},
         )
 

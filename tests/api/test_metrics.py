@@ -16,7 +16,11 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.registry import Activities
 from api import metrics
+from records import chain
+from records.chain import Kind
+from records.engine import writing
 from records.figures import Figures, figures
+from records.tables import Link
 from runtime.settings import Settings
 from runtime.temporal import LAST_BREATH
 from tests.api.caller import Caller, event
@@ -131,6 +135,24 @@ async def test_names_follow_the_conventions(caller: Caller) -> None:
             elif family.type == "gauge":
                 assert not sample.name.endswith(("_total", "_count", "_sum", "_bucket"))
             assert not {"number", "path", "id", "customer", "engineer"} & sample.labels.keys()
+
+
+async def test_what_has_closed_waits_for_its_archive(
+    caller: Caller, worker: None, records: Engine
+) -> None:
+    number = await caller.takes_in()
+    await caller.brings(number, event("cancelled", "customer", reason="不修了"))
+    waits = 0.0
+    for _ in range(100):
+        if waits := value(await scraped(caller.http), "aftersales_archive_waiting_seconds"):
+            break
+        await asyncio.sleep(0.05)
+    assert waits > 0
+    with writing(records) as session:
+        for seq, each in enumerate(chain.waiting(records), 1):
+            link = {"seq": seq, "kind": Kind.history, "number": each.number}
+            session.add(Link.model_validate({**link, "month": "", "hash": "", "content": "{}"}))
+    assert value(await scraped(caller.http), "aftersales_archive_waiting_seconds") == 0
 
 
 async def test_webhooks_and_the_upkeep_are_told_once_there_are_any(

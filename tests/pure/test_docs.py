@@ -446,6 +446,7 @@ METRICS_ZH = {
     "aftersales_open_requests": "未关闭的请求，按阶段与时限状态",
     "aftersales_outbox_messages": "发件箱中的消息，按状态与渠道",
     "aftersales_outbox_oldest_seconds": "最早的待发消息等待了多久",
+    "aftersales_archive_waiting_seconds": "等待归档最久的请求是多久以前关闭的；0 表示没有等待",
     "aftersales_webhook_deliveries": "Webhook 投递，按状态",
     "aftersales_reconcile_age_seconds": "距上次核对多久",
     "aftersales_reconcile_differences": "上次核对发现的不一致，按是否修复",
