@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from activities.messages import Language
+from audit.details import in_chinese
 from audit.faults import Fault
 from audit.figures import Figures
 from audit.inspection import MANY, Inspection, Verdict
@@ -109,6 +110,7 @@ def _filters(language: Language) -> dict[str, Callable[..., object]]:
 
     return {
         "constraint": _constraint,
+        "detail": in_chinese if zh else str,
         "fault": lambda fault: FAULTS[Fault(fault)][zh],
         "is_fine": _is_fine,
         "late": partial(late, zh=zh),
