@@ -116,15 +116,20 @@ async def findings(settings: Settings, *, providers: bool = False) -> AsyncItera
     runs_here = preflight.is_held(settings.data_dir)
     if runs_here:
         settings = as_started(settings)
-        found = f"{_wanted_ports(settings)}, in use by the `aftersales up` that runs here"
+    ready = await asyncio.to_thread(is_ready, settings)
+    # Beside a Temporal server that was named to us, an API that is ready is ours.
+    ours = runs_here or settings.temporal_address is not None
+    if runs_here or (ready and ours):
+        who = "`aftersales up`" if runs_here else "API"
+        found = f"{_wanted_ports(settings)}, in use by the {who} that runs here"
         yield Finding("Ports", Verdict.ok, found)
     else:
         yield _tried("Ports", lambda: _ports(settings))
     async for finding in _temporal(settings, runs_here=runs_here):
         yield finding
-    if await asyncio.to_thread(is_ready, settings):
+    if ready:
         place = f"{settings.host}:{settings.port}"
-        if runs_here or settings.temporal_address:
+        if ours:
             yield Finding("API", Verdict.ok, f"ready on {place}")
         else:
             yield Finding("API", Verdict.idle, f"another installation answers on {place}")

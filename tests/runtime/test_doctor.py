@@ -1,6 +1,7 @@
 """`aftersales doctor`: what it says of a server that answers, and whose that is."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -95,6 +96,21 @@ async def test_another_installation_is_not_taken_for_this_one(
         assert rows[what].found.startswith("another installation answers")
         assert rows[what].found.endswith(f"127.0.0.1:{place}")
     assert "Worker" not in rows
+
+
+async def test_the_port_of_an_api_that_is_ours_is_not_missed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, where each process runs alone."""
+    with socket.create_server((settings.host, settings.port)):
+        ours = settings.model_copy(update={"temporal_address": f"127.0.0.1:{free_ports(1)[0]}"})
+        assert (await found(ours))["Ports"].verdict is Verdict.failed
+        monkeypatch.setattr("runtime.doctor.is_ready", lambda _: True)
+        rows = await found(ours)
+        assert rows["Ports"].verdict is Verdict.ok
+        assert rows["Ports"].found == f"{settings.port}, in use by the API that runs here"
+        assert rows["API"].verdict is Verdict.ok
+        assert (await found(settings))["Ports"].verdict is Verdict.failed
 
 
 async def test_it_asks_where_the_one_that_runs_here_was_started(settings: Settings) -> None:
