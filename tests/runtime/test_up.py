@@ -1,6 +1,5 @@
 """`aftersales up` as people meet it: started, looked at, stopped, killed, and started again."""
 
-import base64
 import json
 import os
 import re
@@ -9,10 +8,10 @@ import time
 
 import httpx
 import pytest
-from google.protobuf.json_format import MessageToDict
-from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.common.v1 import Payload
 
 from tests.installation import Installation, eventually
+from tests.pages import TemporalsPages
 
 pytestmark = [pytest.mark.server, pytest.mark.slow(20)]
 STOPS_WITHIN = 15
@@ -53,16 +52,12 @@ def opened_by_temporals_pages(installation: Installation, said: str) -> str:
     """What a text is again that was sealed and opened where Temporal's pages are told to."""
     pages = f"http://127.0.0.1:{installation.environment['AFTERSALES_TEMPORAL_UI_PORT']}"
     settings = httpx.get(f"{pages}/api/v1/settings", trust_env=False).json()
-    codec = settings["Codec"]["Endpoint"]
+    browser = TemporalsPages(pages, settings["Codec"]["Endpoint"])
     payload = Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(said).encode())
-    body = MessageToDict(Payloads(payloads=[payload]))
-    for step in ("encode", "decode"):
-        url, origin = f"{codec}/{step}", {"Origin": pages}
-        answer = httpx.post(url, json=body, headers=origin, trust_env=False)
-        assert answer.headers["access-control-allow-origin"] == pages
-        body, before = answer.json(), body
-        assert body != before
-    return str(json.loads(base64.b64decode(body["payloads"][0]["data"])))
+    sealed = browser.ask("encode", [payload])
+    assert sealed != [payload]
+    (opened,) = browser.ask("decode", sealed)
+    return str(json.loads(opened.data))
 
 
 def test_killed_hard_it_leaves_nothing_and_goes_on_where_it_was(
