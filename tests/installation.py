@@ -114,9 +114,20 @@ class Installation:
                 return answer.json()
             time.sleep(0.5)
 
+    def get(self, path: str, token: str) -> Any:
+        """What the API answers."""
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = httpx.get(f"{self.url}{path}", headers=headers, timeout=20, trust_env=False)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def responds(self, number: str, token: str) -> str:
         """An agent responds; the stage the request is in then."""
-        event = {"id": str(uuid4()), "type": "responded"}
+        return self.reports(number, token, "responded")
+
+    def reports(self, number: str, token: str, type_: str, **payload: Any) -> str:
+        """An event happens; the stage the request is in then."""
+        event = {"id": str(uuid4()), "type": type_, **payload}
         return str(self.post(f"/v1/requests/{number}/events", token, event)["stage"])
 
     def sends_in(self, token: str) -> str:
