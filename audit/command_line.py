@@ -80,6 +80,9 @@ PublicKeys = Annotated[
 ]
 
 
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="How many at once; default: one per core.")
+]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Without the database, and so without its access log.")
 ]
@@ -93,6 +96,7 @@ def audit_verify(
     as_json: AsJson = False,
     html: Html = None,
     language: ReportLanguage = None,
+    processes: Processes = None,
     offline: Offline = False,
 ) -> None:
     """Check archived histories: every byte, the chain, that they replay, and every promise.
@@ -122,6 +126,7 @@ def audit_verify(
             number=number,
             month=month,
             records=None if offline else forms.reachable(settings),
+            processes=processes,
             console=_beside(),
         )
     )
@@ -232,6 +237,7 @@ def audit_what_if(
     as_json: AsJson = False,
     html: Html = None,
     language: ReportLanguage = None,
+    processes: Processes = None,
     offline: Offline = False,
 ) -> None:
     """Judge a month's promises under another policy: which would have been broken or kept."""
@@ -252,6 +258,7 @@ def audit_what_if(
             datetime.now(UTC),
             _beside(),
             _erased(settings, offline=offline),
+            processes,
         )
     )
     if html is not None:
@@ -384,9 +391,7 @@ def audit_replay(
     build: Annotated[
         str | None, typer.Option(metavar="ID", help="Only runs of this build of the deployment.")
     ] = None,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="How many at once; default: one per core.")
-    ] = None,
+    processes: Processes = None,
     as_json: AsJson = False,
     offline: Offline = False,
 ) -> None:
@@ -452,6 +457,7 @@ def audit_mine(
         list[str] | None, typer.Option(metavar="xes|ocel", help="Which logs; default: both.")
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")] = Path(),
+    processes: Processes = None,
     offline: Offline = False,
 ) -> None:
     """Tell archived requests as event logs (XES, OCEL 2.0), with figures and a process map."""
@@ -484,6 +490,7 @@ def audit_mine(
                 until=until,
                 formats=formats,
                 erased=_erased(settings, offline=offline),
+                processes=processes,
                 console=_beside(),
             )
         )

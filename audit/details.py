@@ -29,7 +29,10 @@ DETAILS: Sequence[tuple[str, str]] = (
     ("the first entry names one before it", "第一个条目却指向更早的条目"),
     ("the entry before it cannot be read", "前一个条目无法读取"),
     ("it is not bound to {} as it stands", "它与现有的 {} 对不上"),
-    ("the archive has no manifest of this request", "归档中没有该请求的清单"),
+    (
+        "the archive has no manifest of it: removed, or it was not closed yet",
+        "归档中没有它的清单：被删除，或当时尚未关闭",
+    ),
     ("the records say that it was filed", "业务记录表明它已归档"),
     ("the records hold another entry in its place", "业务记录中该位置是另一个条目"),
     ("the records know of no such entry", "业务记录中没有这个条目"),

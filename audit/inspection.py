@@ -136,6 +136,7 @@ async def inspect(
     number: str | None = None,
     month: str | None = None,
     records: Engine | None = None,
+    processes: int | None = None,
     console: Console | None = None,
 ) -> Inspection:
     """Inspect one request or one month: files, chain, signature, and each history replayed and its
@@ -147,6 +148,7 @@ async def inspect(
         ring: the key ring in writing.
         keys: the public keys that may have signed.
         records: whose forms and chain are compared with the archive; None: they are not.
+        processes: as in `audit.parallel.on_every_core`.
         console: where progress is shown, if it is a terminal.
 
     Raises:
@@ -194,7 +196,7 @@ async def inspect(
     count = 1 if number else how_many(store, month or "")
     with progress(console) as shown:
         bar = shown.add_task("Replaying 重放", total=count)
-        async for name, replayed in check_all(files(), ring):
+        async for name, replayed in check_all(files(), ring, processes):
             keep(*replaying.pop(name), replayed)
             shown.update(bar, completed=len(result.verdicts))
     if month and not result.verdicts and not result.stray and not holds(store, month):

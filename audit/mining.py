@@ -86,6 +86,7 @@ async def mine(
     until: datetime | None = None,
     formats: Sequence[Format] = tuple(Format),
     erased: Collection[str] = frozenset(),
+    processes: int | None = None,
     console: Console | None = None,
 ) -> Mined:
     """Write the logs, the figures and the process maps of what the archive holds.
@@ -95,6 +96,7 @@ async def mine(
         out: the folder that the files are put into.
         erased: requests that are not to be told, besides those that the chain knows.
         month: those archived in it; or else since, until: those closed then.
+        processes: as in `audit.parallel.on_every_core`.
         console: where progress is shown, if it is a terminal.
 
     Raises:
@@ -111,7 +113,7 @@ async def mine(
     count = how_many(store, month) if month else None
     with _Logs(out, name, formats) as logs, progress(console) as shown:
         bar = shown.add_task("Mining 挖掘", total=count)
-        async for number, each in on_every_core(_trace, sources, ring):
+        async for number, each in on_every_core(_trace, sources, ring, processes):
             shown.advance(bar)
             if isinstance(each, Untold):
                 if each.is_gone and was_erased(store, number):

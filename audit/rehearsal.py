@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from temporalio.client import Client, WorkflowHistory
 from temporalio.common import WorkerDeploymentVersion
+from temporalio.service import RPCError, RPCStatusCode
 
 from audit.faults import Fault, Finding
 from audit.histories import Story
@@ -70,16 +71,19 @@ class Rehearsal:
 
     Attributes:
         replayed: how many runs.
+        gone: how many the server had no more when they were to be replayed.
         differing: what this build would have done otherwise, by run.
     """
 
     replayed: int = 0
+    gone: int = 0
     differing: list[tuple[Run, list[Finding]]] = field(default_factory=list)
 
     def as_json(self) -> str:
         """For machines."""
         content = {
             "replayed": self.replayed,
+            "gone": self.gone,
             "differing": len(self.differing),
             "runs": [_plain(run, findings) for run, findings in self.differing],
         }
@@ -105,7 +109,7 @@ async def rehearse(
     result = Rehearsal()
     with progress(console) as shown:
         bar = shown.add_task("Replaying 重放", total=len(runs))
-        async for name, replayed in check_all(_fetched(client, runs), ring, processes):
+        async for name, replayed in check_all(_fetched(client, runs, result), ring, processes):
             result.replayed += 1
             run = Run(*name.split())
             if isinstance(replayed, Untold):
@@ -128,8 +132,11 @@ def lines(result: Rehearsal) -> Iterator[str]:
         if more := len(findings) - len(told):
             yield f"  and {more} more 另有 {more} 处"
     runs, differing = Count(result.replayed), Count(len(result.differing))
-    yield f"{runs:run} replayed, {differing:differs|differ}."
-    yield f"共重放 {runs} 次运行，{differing} 次不一致。"
+    gone = ("", "")
+    if result.gone:
+        gone = f", {result.gone} gone meanwhile", f"，{result.gone} 次已不在"
+    yield f"{runs:run} replayed, {differing:differs|differ}{gone[0]}."
+    yield f"共重放 {runs} 次运行，{differing} 次不一致{gone[1]}。"
 
 
 def _telling(findings: list[Finding]) -> list[Finding]:
@@ -165,8 +172,16 @@ def _plain(run: Run, findings: list[Finding]) -> dict[str, Any]:
     return {"number": run.number, "run": run.run, "differences": differences}
 
 
-async def _fetched(client: Client, runs: list[Run]) -> AsyncIterator[tuple[str, Source]]:
+async def _fetched(
+    client: Client, runs: list[Run], result: Rehearsal
+) -> AsyncIterator[tuple[str, Source]]:
     for number, run in runs:
-        history = await client.get_workflow_handle(number, run_id=run).fetch_history()
+        try:
+            history = await client.get_workflow_handle(number, run_id=run).fetch_history()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            result.gone += 1
+            continue
         story = Story(number, (WorkflowHistory(number, history.events),))
         yield f"{number} {run}", in_hand(story)

@@ -103,7 +103,8 @@ def check_one(store: Store, ring: KeyRing, number: str) -> Iterator[Checked]:
     if erasure is not None:
         yield erasure
     else:
-        yield Finding(Fault.manifest_missing, number, "the archive has no manifest of this request")
+        detail = "the archive has no manifest of it: removed, or it was not closed yet"
+        yield Finding(Fault.manifest_missing, number, detail)
 
 
 def _check_history(

@@ -152,6 +152,7 @@ async def judge_month(
     at: datetime,
     console: Console,
     erased: Collection[str] = frozenset(),
+    processes: int | None = None,
 ) -> WhatIf:
     """Judge every archived request of a month under its own policy and under another.
 
@@ -160,6 +161,7 @@ async def judge_month(
         at: when this is asked.
         console: where progress is shown, if it is a terminal.
         erased: requests that are not to be told, besides those that the chain knows.
+        processes: as in `audit.parallel.on_every_core`.
 
     Raises:
         NothingThere: the archive holds nothing of the month.
@@ -182,7 +184,7 @@ async def judge_month(
         raise NothingThere(store)
     files = [(number, from_store(store, m)) for number, m in manifests.items()]
     places = {number: place * MOST_PROMISES for place, number in enumerate(manifests)}
-    judging = on_every_core(partial(_apart, policy), files, ring)
+    judging = on_every_core(partial(_apart, policy), files, ring, processes)
     with progress(console) as shown:
         bar = shown.add_task("Judging 判定", total=len(files))
         async with aclosing(judging):

@@ -1,8 +1,10 @@
 """What closed is archived whole, once, and stands in the chain; what was missed is found later."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -136,8 +138,16 @@ async def test_a_build_is_rehearsed_on_what_the_server_holds(
     assert {run.number for run in runs} == {desk.number}
     assert len(await sample(live_worker.client, 1, began)) == 1
     found = await rehearse(live_worker.client, runs, RING_TEXT, 1)
-    assert (found.replayed, found.differing) == (2, [])
+    assert (found.replayed, found.differing, found.gone) == (2, [], 0)
     assert list(lines(found)) == ["2 runs replayed, 0 differ.", "共重放 2 次运行，0 次不一致。"]
+    erased = Run(desk.number, str(uuid4()))  # Since it was listed.
+    found = await rehearse(live_worker.client, [erased, *runs], RING_TEXT, 1)
+    assert (found.replayed, found.differing, found.gone) == (2, [], 1)
+    assert json.loads(found.as_json())["gone"] == 1
+    assert list(lines(found)) == [
+        "2 runs replayed, 0 differ, 1 gone meanwhile.",
+        "共重放 2 次运行，0 次不一致，1 次已不在。",
+    ]
 
 
 async def test_two_archivists_make_one_chain(

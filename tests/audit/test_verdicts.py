@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import sys
+from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
@@ -389,6 +390,29 @@ def test_a_month_is_summed_by_rule_and_written_as_a_report(
     code, told = says("verify", "--month", MONTH, *more)
     assert json.loads(told)["sound"] is True
     assert 'lang="en"' in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_it_may_be_said_how_many_processes_work(
+    archive: Archive, says: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(STANDARD_POLICY.read_text(encoding="utf-8"), encoding="utf-8")
+    asked: list[int | None] = []
+
+    def on_every_core(_: Any, sources: Any, __: str, processes: int | None) -> Any:
+        asked.append(processes)
+        list(sources)
+        return aiter_of_nothing()
+
+    async def aiter_of_nothing() -> AsyncIterator[Any]:
+        for each in list[Any]():
+            yield each
+
+    for module in ("parallel", "what_if", "mining"):
+        monkeypatch.setattr(f"audit.{module}.on_every_core", on_every_core)
+    for command in (["verify"], ["what-if", "--policy", str(other)], ["mine", "--out", "logs"]):
+        says(*command, "--month", MONTH, "--processes", "3")
+    assert asked == [3, 3, 3]
 
 
 def test_a_long_month_lists_on_a_terminal_what_has_a_fault(
