@@ -272,7 +272,7 @@ def main() -> NoReturn:
         code = app(standalone_mode=False, prog_name="aftersales")
     except Misuse as misuse:
         said = str(getattr(misuse, "format_message", misuse.__str__)()).strip().rstrip(".")
-        _fail(f"{said}; see aftersales --help.", 2)
+        _fail(f"{said}; see {_meant()} --help.", 2)
     except (Trouble, PolicyError) as trouble:
         _fail(str(trouble), 1)
     except typer.Abort:
@@ -300,6 +300,18 @@ def process() -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(end.code)
+
+
+def _meant() -> str:
+    """The command that was meant, as far as the words say so."""
+    meant, command = ["aftersales"], typer.main.get_command(app)
+    for word in sys.argv[1:]:
+        commands = getattr(command, "commands", {})
+        if word not in commands:
+            break
+        meant.append(word)
+        command = commands[word]
+    return " ".join(meant)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:

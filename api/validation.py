@@ -11,6 +11,7 @@ from domain.cloud_events import CloudEvent
 from domain.events import EVENTS, BaseEvent, parse_event
 from domain.intake import VAGUE_ADVICE, NewRequest
 from domain.masking import mask_text
+from domain.values import LONGEST
 from workflows.messages import MOST_EVENTS_AT_ONCE
 
 M = TypeVar("M", bound=BaseModel)
@@ -32,6 +33,8 @@ _CHINESE: dict[str, str] = {
     "datetime_type": "应为 RFC 3339 时间",
     "datetime_parsing": "应为 RFC 3339 时间",
     "datetime_from_date_parsing": "应为 RFC 3339 时间",
+    "bool_type": "应为 true 或 false",
+    "bool_parsing": "应为 true 或 false",
     "date_type": "应为日期(YYYY-MM-DD)",
     "date_parsing": "应为日期(YYYY-MM-DD)",
     "date_from_datetime_parsing": "应为日期(YYYY-MM-DD)",
@@ -67,6 +70,9 @@ _OUR_CHINESE: dict[str, str] = {
     "window_end must be after window_start": "预约结束时间必须晚于开始时间",
     "give actorrole and actorid, or neither": "actorrole 与 actorid 须同时填写或同时留空",
     "give urgency or request_type, or both": "请填写 urgency 或 request_type",
+    "write the time out as RFC 3339, such as 2026-05-20T09:15:00+08:00": (
+        "应为 RFC 3339 时间，如2026-05-20T09:15:00+08:00"
+    ),
     "time must lie between the years 2000 and 2100": "时间必须在2000年至2100年之间",
     "give a type of event that is sent, a family such as request.*, or *": (
         "请填写会发出的事件类型、类别(如 request.*)或 *"
@@ -75,6 +81,7 @@ _OUR_CHINESE: dict[str, str] = {
     "write a length of time, such as 90s, 10m, 2h, 1h30m or 5d": (
         "应为时长，如90s、10m、2h、1h30m、5d"
     ),
+    f"write at most {LONGEST.days}d": f"最多 {LONGEST.days}d",
     "text must not contain control characters": "文本不得包含控制字符",
     "give the product's serial, or an order or invoice number as proof": (
         "请填写产品序列号，或以 proof 提供订单号、发票号"

@@ -13,7 +13,6 @@ from records.tables import Webhook, WebhookDelivery
 
 WRONG_TYPE = "give a type of event that is sent, a family such as request.*, or *"
 NOT_NULL = "must not be null; leave it out to keep it"
-WRONG_SPAN = "write a length of time, such as 90s, 10m, 2h, 1h30m or 5d"
 
 
 def _written_out(pattern: str) -> str:
@@ -21,13 +20,6 @@ def _written_out(pattern: str) -> str:
     if written is None:
         raise ValueError(WRONG_TYPE)
     return written
-
-
-def _span(value: object) -> object:
-    try:
-        return parse_duration(value)
-    except ValueError:
-        raise ValueError(WRONG_SPAN) from None
 
 
 def _each_once(names: list[str]) -> list[str]:
@@ -43,7 +35,7 @@ Types = Annotated[
 Stations = Annotated[list[Name], Field(max_length=500), AfterValidator(_each_once)]
 GiveUp = Annotated[
     timedelta,
-    BeforeValidator(_span),
+    BeforeValidator(parse_duration),
     Field(ge=timedelta(minutes=10), le=timedelta(days=30)),
     WRITTEN_SPAN,
 ]
@@ -99,7 +91,7 @@ class Rotation(Value):
 
     overlap: Annotated[
         timedelta,
-        BeforeValidator(_span),
+        BeforeValidator(parse_duration),
         Field(ge=timedelta(0), le=timedelta(days=30)),
         WRITTEN_SPAN,
     ] = timedelta(days=1)

@@ -121,10 +121,10 @@ def parse_duration(value: object) -> object:
         return value
     parts = _DURATION.findall(value)
     if not parts or "".join(n + u for n, u in parts) != value:
-        raise ValueError(f"{value!r} is not a duration: write 90s, 10m, 2h, 1h30m or 5d")
+        raise ValueError("write a length of time, such as 90s, 10m, 2h, 1h30m or 5d")
     seconds = sum(float(n) * _UNITS[u] for n, u in parts)
     if seconds > LONGEST.total_seconds():
-        raise ValueError(f"{value!r} is too long: at most {LONGEST.days}d")
+        raise ValueError(f"write at most {LONGEST.days}d")
     return timedelta(seconds=seconds)
 
 

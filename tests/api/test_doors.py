@@ -1,5 +1,6 @@
 """What holds at every door: headers, methods, how often one may knock, and an issuer's tokens."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -175,3 +176,34 @@ async def test_what_an_issuers_token_lacks_is_named(
         assert await answer(role=None) == (403, "role_unclear")
         assert await answer(role=["agent", "manager"]) == (403, "role_unclear")
         assert await answer(role="customer") == (403, "not_yours")
+
+
+WRONG = ["bla", "长" * 2000]
+WRONG_TIMES = ["2026-11-20", "2026-13-01T00:00:00Z", "1999-01-01T00:00:00Z", *WRONG]
+
+
+async def test_whatever_is_wrong_with_a_query_is_told_in_chinese(caller: Caller) -> None:
+    number = await caller.takes_in()
+    described = (await caller.get("/openapi.json")).json()["paths"]
+    told: dict[str, set[str]] = {}
+    for path, get in ((path, each["get"]) for path, each in described.items() if "get" in each):
+        asked = {e["name"]: str(e) for e in get.get("parameters", []) if e["in"] == "query"}
+        needed = {"reason": "查证"} if "reason" in asked else {}
+        reader = caller.acting_as(Role.auditor if "/audit/" in path else Role.manager)
+        if "text/event-stream" in get["responses"]["200"].get("content", {}):
+            continue
+        tried = (
+            (name, wrong)
+            for name, schema in asked.items()
+            for wrong in (WRONG_TIMES if "date-time" in schema else WRONG)
+        )
+        for name, wrong in tried:
+            params: dict[str, Any] = {**needed, name: wrong}
+            address = re.sub(r"{\w+}", number, path)
+            answer = await reader.get(address, {"Accept-Language": "zh-CN"}, **params)
+            if answer.status_code == 422:
+                messages = (each["message"] for each in answer.json()["errors"])
+                told.setdefault(f"{path} {name}", set()).update(messages)
+    assert len(told) > 20
+    said = {message for messages in told.values() for message in messages}
+    assert {each for each in said if not re.search("[\u4e00-\u9fff]", each)} == set()
