@@ -182,6 +182,7 @@ WRONG = ["bla", "长" * 2000]
 WRONG_TIMES = ["2026-11-20", "2026-13-01T00:00:00Z", "1999-01-01T00:00:00Z", *WRONG]
 
 
+@pytest.mark.slow(10)
 async def test_whatever_is_wrong_with_a_query_is_told_in_chinese(caller: Caller) -> None:
     number = await caller.takes_in()
     described = (await caller.get("/openapi.json")).json()["paths"]
