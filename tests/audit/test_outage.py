@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
-from sqlmodel import select
+from sqlmodel import Session, select
 from temporalio.testing import WorkflowEnvironment
 
 from activities.registry import Activities
@@ -191,31 +193,32 @@ async def test_the_forms_in_the_records_are_those_of_the_history(outage: Outage)
     assert json.loads("".join(result.as_json()))["forms"] == {"compared": 3, "erased": 0}
 
 
-async def test_a_form_that_was_changed_or_removed_is_found(outage: Outage) -> None:
-    def form(session: object, number: str) -> Form:
-        wanted = select(Form).where(Form.request == number, Form.key == "WO/1")
-        return session.exec(wanted).one()  # type: ignore[attr-defined,no-any-return]
+@pytest.fixture
+def copied(outage: Outage, tmp_path: Path) -> Iterator[Engine]:
+    """The records of the outage, for a test that changes them."""
+    file, original = tmp_path / "records.db", outage.records.url.database
+    assert original is not None
+    with closing(sqlite3.connect(original)) as source, closing(sqlite3.connect(file)) as copy:
+        source.backup(copy)
+    engine = open_engine(f"sqlite:///{file}", RING)
+    yield engine
+    engine.dispose()
 
-    with writing(outage.records) as session:
-        changed, removed = (form(session, n) for n in (outage.in_time, outage.meanwhile))
-        before = changed.content
-        changed.content = {**before, "engineer": "GY0", "completed_at": "2026-11-22T03:00:00Z"}
-        gone = removed.model_copy()
-        session.delete(removed)
-    try:
-        result = await outage.inspected(outage.records)
-        found = {each.where: (each.fault, each.detail) for each in result.findings}
-        assert found == {
-            outage.in_time: (
-                Fault.form_differs,
-                "WO/1: otherwise in completed_at, engineer",
-            ),
-            outage.meanwhile: (Fault.form_differs, "WO/1: the records do not have it"),
-        }
-    finally:
-        with writing(outage.records) as session:
-            form(session, outage.in_time).content = before
-            session.add(Form(**gone.model_dump()))
+
+async def test_a_form_that_was_changed_or_removed_is_found(outage: Outage, copied: Engine) -> None:
+    def form(session: Session, number: str) -> Form:
+        return session.exec(select(Form).where(Form.request == number, Form.key == "WO/1")).one()
+
+    with writing(copied) as session:
+        changed = form(session, outage.in_time)
+        told = {"engineer": "GY0", "completed_at": "2026-11-22T03:00:00Z"}
+        changed.content = {**changed.content, **told}
+        session.delete(form(session, outage.meanwhile))
+    result = await outage.inspected(copied)
+    assert {each.where: (each.fault, each.detail) for each in result.findings} == {
+        outage.in_time: (Fault.form_differs, "WO/1: otherwise in completed_at, engineer"),
+        outage.meanwhile: (Fault.form_differs, "WO/1: the records do not have it"),
+    }
 
 
 async def test_records_of_another_installation_know_none_of_it(
@@ -231,9 +234,9 @@ async def test_records_of_another_installation_know_none_of_it(
     engine.dispose()
 
 
-async def test_what_was_erased_is_not_compared(outage: Outage) -> None:
-    await asyncio.to_thread(erase, outage.records, outage.afterwards, datetime.now().astimezone())
-    result = await outage.inspected(outage.records)
+async def test_what_was_erased_is_not_compared(outage: Outage, copied: Engine) -> None:
+    await asyncio.to_thread(erase, copied, outage.afterwards, datetime.now().astimezone())
+    result = await outage.inspected(copied)
     assert result.forms is not None
     # All three are the same customer's.
     assert (result.forms.compared, result.forms.erased) == (0, 3)
