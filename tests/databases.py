@@ -27,6 +27,7 @@ from records.base import Record
 from records.engine import migrate, open_engine
 from records.personal import key_of, known
 from records.sealing import KeyRing
+from records.seed import seed
 from records.tables import Customer
 from tests.pure.builders import Story
 
@@ -105,6 +106,15 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         return
     template: Path = request.getfixturevalue("sqlite_template")
     engine = open_engine(f"sqlite:///{shutil.copy(template, tmp_path / 'records.db')}", RING)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def own_records(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
+    """The demonstration's master data in a SQLite database of a test's own."""
+    engine = open_engine(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'own.db')}", RING)
+    seed(engine)
     yield engine
     engine.dispose()
 

@@ -1,30 +1,29 @@
-"""An installation of its own: reconciling looks at every workflow that a server knows."""
+"""An installation of each test's own: reconciling looks at every workflow of a namespace."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from sqlalchemy import Engine
 from temporalio.testing import WorkflowEnvironment
 
 from activities.registry import Activities
 from domain.policy import Policy
-from records.engine import migrate, open_engine
-from records.seed import seed
-from runtime.temporal import plugin, prepare
+from runtime.temporal import plugin
 from tests.conftest import BIN
-from tests.databases import RING
+from tests.databases import RING, own_records, sqlite_template
 from tests.desk import Desk, open_desk
+from tests.namespaces import own_namespace
 from worker import build_worker
+
+__all__ = ["own_records", "sqlite_template"]
 
 OpenDesk = Callable[..., Awaitable[Desk]]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def server() -> AsyncIterator[WorkflowEnvironment]:
+@pytest.fixture(scope="session")
+async def deletes_at_once() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(BIN / "temporal"),
         plugins=[plugin(RING)],
@@ -35,29 +34,27 @@ async def server() -> AsyncIterator[WorkflowEnvironment]:
             "history.transferProcessorEnsureCloseBeforeDelete=false",
         ],
     ) as environment:
-        await prepare(environment.client)
         yield environment
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('upkeep') / 'aftersales.db'}", RING)
-    migrate(engine)
-    seed(engine)
-    yield engine
-    engine.dispose()
+@pytest.fixture
+async def server(deletes_at_once: WorkflowEnvironment) -> WorkflowEnvironment:
+    return await own_namespace(deletes_at_once)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest.fixture
+def engine(own_records: Engine) -> Engine:
+    return own_records
+
+
+@pytest.fixture
 async def worker(server: WorkflowEnvironment, engine: Engine) -> AsyncIterator[None]:
     async with build_worker(server.client, Activities(engine)):
         yield
 
 
 @pytest.fixture
-def desk(
-    server: WorkflowEnvironment, worker: None, engine: Engine, standard: Policy, tmp_path: Path
-) -> OpenDesk:
+def desk(server: WorkflowEnvironment, worker: None, engine: Engine, standard: Policy) -> OpenDesk:
     async def now() -> datetime:
         return datetime.now(UTC)
 

@@ -34,6 +34,7 @@ def settings(server: WorkflowEnvironment, engine: Engine, tmp_path: Path) -> Set
         database_url=str(engine.url),
         data_keys=SecretStr(RING_TEXT),
         temporal_address=server.client.service_client.config.target_host,
+        temporal_namespace=server.client.namespace,
     )
 
 
@@ -46,6 +47,7 @@ def aftersales(settings: Settings, *words: str) -> subprocess.CompletedProcess[s
             "AFTERSALES_DATABASE_URL": settings.database,
             "AFTERSALES_DATA_KEYS": RING_TEXT,
             "AFTERSALES_TEMPORAL_ADDRESS": settings.temporal_target,
+            "AFTERSALES_TEMPORAL_NAMESPACE": settings.temporal_namespace,
         },
         capture_output=True,
         text=True,

@@ -225,9 +225,6 @@ async def test_what_no_truth_is_left_of_is_told_and_left_alone(
         assert session.get_one(Intake, left.number).started
         assert not session.get_one(Intake, just_now.number).started
     await server.client.get_workflow_handle(left.number).describe()
-    for desk_or_taken in (gone, ended, just_now):
-        drop(engine, desk_or_taken.number)
-    await forgotten(server, ended.number)
 
 
 @pytest.mark.server
