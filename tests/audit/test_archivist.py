@@ -3,7 +3,6 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -27,20 +26,13 @@ from domain.policy import Policy
 from records import chain
 from records.engine import open_engine
 from records.sealing import KeyRing, Unsealable
+from tests.audit.own_archive import KEY, archivist, engine, now, sleep, store
 from tests.databases import RING, RING_TEXT
 from tests.desk import Desk, open_desk
 
+__all__ = ["archivist", "engine", "store"]
+
 pytestmark = pytest.mark.server
-
-KEY = Ed25519PrivateKey.generate()
-
-
-async def now() -> datetime:
-    return datetime.now(UTC)
-
-
-async def sleep(span: timedelta) -> None:
-    await asyncio.sleep(span.total_seconds())
 
 
 async def closed(env: WorkflowEnvironment, engine: Engine, policy: Policy) -> Desk:
@@ -51,21 +43,6 @@ async def closed(env: WorkflowEnvironment, engine: Engine, policy: Policy) -> De
     await desk.says("cancelled", reason="不修了")
     await desk.handle.result()
     return desk
-
-
-@pytest.fixture
-def engine(own_records: Engine) -> Engine:
-    return own_records
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "archive"))
-
-
-@pytest.fixture
-def archivist(server: WorkflowEnvironment, engine: Engine, store: Store) -> Archivist:
-    return Archivist(engine, server.client, store, RING, KEY)
 
 
 def archived(store: Store) -> dict[str, Manifest]:

@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -24,28 +23,15 @@ from records import chain
 from records.engine import writing
 from records.personal import erase
 from records.tables import Archive
-from tests.audit.test_archivist import KEY, now, sleep
+from tests.audit.own_archive import KEY, archivist, engine, now, sleep, store
 from tests.databases import RING, RING_TEXT
 from tests.desk import Desk, open_desk
+
+__all__ = ["archivist", "engine", "store"]
 
 pytestmark = pytest.mark.server
 
 YEARS = timedelta(days=1096)
-
-
-@pytest.fixture
-def engine(own_records: Engine) -> Engine:
-    return own_records
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "archive"))
-
-
-@pytest.fixture
-def archivist(server: WorkflowEnvironment, engine: Engine, store: Store) -> Archivist:
-    return Archivist(engine, server.client, store, RING, KEY)
 
 
 async def closed(

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -32,26 +31,13 @@ from domain.policy import Policy
 from records.engine import reading, writing
 from records.personal import erase
 from records.tables import Customer, EarlierRun, Intake
-from tests.audit.test_archivist import KEY, now, sleep
+from tests.audit.own_archive import KEY, archivist, engine, now, sleep, store
 from tests.databases import RING
 from tests.desk import Desk, open_desk
 
+__all__ = ["archivist", "engine", "store"]
+
 pytestmark = pytest.mark.server
-
-
-@pytest.fixture
-def engine(own_records: Engine) -> Engine:
-    return own_records
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "archive"))
-
-
-@pytest.fixture
-def archivist(server: WorkflowEnvironment, engine: Engine, store: Store) -> Archivist:
-    return Archivist(engine, server.client, store, RING, KEY)
 
 
 @pytest.fixture
