@@ -89,7 +89,7 @@ class Archivist:
         self._zone, self._kept_for, self._now = ZoneInfo(timezone), kept_for, now
         self._looked_for_old: datetime | None = None
         self._looked_for_runs: datetime | None = None
-        self._gone: set[str] = set()
+        self._complained: set[tuple[str, str]] = set()
         self._known_heads: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -149,9 +149,7 @@ class Archivist:
             try:
                 added += await self._keep_run(each.id, each.run_id)
             except Exception as error:  # One that cannot be kept holds up no other.
-                log.error(
-                    "run_not_kept", number=each.id, run=each.run_id, error=type(error).__name__
-                )
+                self._complain("run_not_kept", each.id, error=type(error).__name__)
                 failed += 1
         if not failed:
             self._looked_for_runs = now
@@ -221,9 +219,7 @@ class Archivist:
                 return False  # Its last workflow task is still to come.
             story = await from_server(self._engine, self._client, closed.number)
         except (HistoryGone, NoHistory) as error:
-            if closed.number not in self._gone:
-                log.error("history_not_archived", number=closed.number, error=str(error))
-            self._gone.add(closed.number)
+            self._complain("history_not_archived", closed.number, error=str(error))
             return False
         if story.lacks:
             log.error("history_incomplete", number=closed.number, lacks=story.lacks)
@@ -233,6 +229,12 @@ class Archivist:
         return await asyncio.to_thread(
             self._archive, story, closed.policy_version, outcome, at or closed.closed_at
         )
+
+    def _complain(self, what: str, number: str, **about: str) -> None:
+        """Once, and not again in every round."""
+        if (what, number) not in self._complained:
+            log.error(what, number=number, **about)
+        self._complained.add((what, number))
 
     def _erase_old(self) -> None:
         """Once a day."""
