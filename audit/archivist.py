@@ -18,13 +18,13 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
-from temporalio.client import Client, WorkflowHistory
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 from audit.access import written
 from audit.facts import closing
 from audit.filed import head_in
-from audit.histories import HistoryGone, NoHistory, Story, delete, is_running
+from audit.histories import HistoryGone, NoHistory, Story, delete, fetch_run, is_running
 from audit.keys import key_file, wrapped
 from audit.manifests import (
     BEGINNING,
@@ -203,14 +203,9 @@ class Archivist:
         if not await asyncio.to_thread(earlier_runs.is_wanted, self._engine, number, run):
             return False
         try:
-            history = await self._client.get_workflow_handle(number, run_id=run).fetch_history()
-            content = Story(number, (WorkflowHistory(number, history.events),)).written()
+            content = Story(number, (await fetch_run(self._client, number, run),)).written()
             return await asyncio.to_thread(earlier_runs.keep, self._engine, number, run, content)
-        except IntegrityError:  # Another was faster.
-            return False
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+        except (HistoryGone, IntegrityError):  # Temporal or another archivist was faster.
             return False
 
     async def _archive_one(self, closed: tables.Archive) -> bool:

@@ -164,26 +164,35 @@ async def fetch(
 
     async def run_of(run: str) -> WorkflowHistory:
         if run not in known:
-            handle = client.get_workflow_handle(number, run_id=run or None)
-            known[run] = WorkflowHistory(number, (await handle.fetch_history()).events)
+            known[run] = await fetch_run(client, number, run)
         return known[run]
 
-    try:
-        runs = [await run_of("")]
+    runs = [await run_of("")]
+    with contextlib.suppress(HistoryGone):
         while earlier := _started(runs[0]).continued_execution_run_id:
-            try:
-                runs.insert(0, await run_of(earlier))
-            except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
-                break
-        while later := _continued_as(runs[-1]):
-            runs.append(await run_of(later))
-    except RPCError as error:
-        raise _gone(error, number) from None
+            runs.insert(0, await run_of(earlier))
+    while later := _continued_as(runs[-1]):
+        runs.append(await run_of(later))
     reached = set(map(id, runs))
     beyond = [run for run in known.values() if id(run) not in reached]
     return Story(number, (*sorted(beyond, key=_began), *runs))
+
+
+async def fetch_run(client: Client, number: str, run: str) -> WorkflowHistory:
+    """One run of a request, as far as it goes.
+
+    Args:
+        run: its id; empty: the last one.
+
+    Raises:
+        HistoryGone: the server does not have it any more.
+        temporalio.service.RPCError: the server did not answer.
+    """
+    try:
+        history = await client.get_workflow_handle(number, run_id=run or None).fetch_history()
+    except RPCError as error:
+        raise _gone(error, number) from None
+    return WorkflowHistory(number, history.events)
 
 
 async def delete(client: Client, number: str, known: Iterable[str] = ()) -> bool:

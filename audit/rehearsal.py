@@ -9,12 +9,11 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from rich.console import Console
-from temporalio.client import Client, WorkflowHistory
+from temporalio.client import Client
 from temporalio.common import WorkerDeploymentVersion
-from temporalio.service import RPCError, RPCStatusCode
 
 from audit.faults import Fault, Finding
-from audit.histories import Story
+from audit.histories import HistoryGone, Story, fetch_run
 from audit.parallel import Source, Untold, check_all, in_hand, progress
 from audit.semantics import STEP_INPUT
 from audit.wording import Count
@@ -177,11 +176,8 @@ async def _fetched(
 ) -> AsyncIterator[tuple[str, Source]]:
     for number, run in runs:
         try:
-            history = await client.get_workflow_handle(number, run_id=run).fetch_history()
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+            history = await fetch_run(client, number, run)
+        except HistoryGone:
             result.gone += 1
             continue
-        story = Story(number, (WorkflowHistory(number, history.events),))
-        yield f"{number} {run}", in_hand(story)
+        yield f"{number} {run}", in_hand(Story(number, (history,)))
