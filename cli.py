@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from audit.command_line import audit
 from domain.policy import PolicyError
 from domain.vocabulary import Role
-from runtime.arguments import WITHOUT_OFFSET, duration, moment, settings_with
+from runtime.arguments import duration, moment_option, settings_with
 from runtime.settings import Settings
 from runtime.trouble import Trouble
 
@@ -230,14 +230,7 @@ def reconcile(
     number: Annotated[
         str | None, typer.Option(metavar="CR…", help="Only this request, word for word.")
     ] = None,
-    since: Annotated[
-        Any,
-        typer.Option(
-            parser=moment,
-            metavar="TIME",
-            help=f"Only what moved since: 2026-05-20, or 24h ago; {WITHOUT_OFFSET}.",
-        ),
-    ] = None,
+    since: Annotated[Any, moment_option("Only what moved since: 2026-05-20, or 24h ago")] = None,
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Compare every timeline word for word: slow.")
     ] = False,

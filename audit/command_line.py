@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from runtime.arguments import WITHOUT_OFFSET, duration, moment, settings_with
+from runtime.arguments import duration, moment_option, settings_with
 from runtime.settings import Settings
 from runtime.trouble import Trouble
 
@@ -274,12 +274,7 @@ def audit_what_if(
 @audit.command("show")
 def audit_show(
     number: Number,
-    at: Annotated[
-        Any,
-        typer.Option(
-            parser=moment, metavar="TIME", help=f"2026-11-20T09:00+08:00; {WITHOUT_OFFSET}."
-        ),
-    ] = None,
+    at: Annotated[Any, moment_option("2026-11-20T09:00+08:00")] = None,
 ) -> None:
     """Print a request exactly as it stood at a moment, and what was due then."""
     import json
@@ -382,12 +377,7 @@ def _story(settings: Settings, number: str, what: str, about: str | None = None)
 @audit.command("replay")
 def audit_replay(
     sample: Annotated[int, typer.Option(min=1, help="How many runs, chosen at random.")] = 500,
-    since: Annotated[
-        Any,
-        typer.Option(
-            parser=moment, metavar="TIME", help=f"Only those begun since then; {WITHOUT_OFFSET}."
-        ),
-    ] = None,
+    since: Annotated[Any, moment_option("Only those begun since then")] = None,
     build: Annotated[
         str | None, typer.Option(metavar="ID", help="Only runs of this build of the deployment.")
     ] = None,
@@ -441,18 +431,8 @@ def audit_replay(
 @audit.command("mine")
 def audit_mine(
     month: Month = None,
-    since: Annotated[
-        Any,
-        typer.Option(
-            parser=moment, metavar="TIME", help=f"Only those closed since then; {WITHOUT_OFFSET}."
-        ),
-    ] = None,
-    until: Annotated[
-        Any,
-        typer.Option(
-            parser=moment, metavar="TIME", help=f"Only those closed before then; {WITHOUT_OFFSET}."
-        ),
-    ] = None,
+    since: Annotated[Any, moment_option("Only those closed since then")] = None,
+    until: Annotated[Any, moment_option("Only those closed before then")] = None,
     format: Annotated[
         list[str] | None, typer.Option(metavar="xes|ocel", help="Which logs; default: both.")
     ] = None,

@@ -11,9 +11,6 @@ from domain.values import EARLIEST, LATEST, Duration, Moment
 from runtime.settings import Settings
 from runtime.trouble import Trouble
 
-WITHOUT_OFFSET = "without an offset it is UTC"
-"""How a `moment` is read, for the help of every option that is one."""
-
 
 def duration(text: str) -> Duration:
     """A span of time, such as `12h`.
@@ -38,6 +35,12 @@ def moment(text: str) -> datetime:
     except (ValidationError, OverflowError):
         years = f"{EARLIEST:%Y} and {LATEST:%Y}"
         raise typer.BadParameter(f"{text!r} does not lie between the years {years}") from None
+
+
+def moment_option(what: str) -> Any:
+    """An option that is a `moment`; its help says what it is for, and how it is read."""
+    said = f"{what}; without an offset it is UTC."
+    return typer.Option(parser=moment, metavar="TIME", help=said)
 
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
