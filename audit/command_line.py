@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import re
-from collections.abc import Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -78,8 +78,6 @@ PublicKeys = Annotated[
         help="A key that may have signed; default: our own.",
     ),
 ]
-
-
 Processes = Annotated[
     int | None, typer.Option(min=1, help="How many at once; default: one per core.")
 ]
@@ -144,7 +142,7 @@ def audit_verify(
             console.print(shown)
         for judged in found.judged if number else []:
             console.print(tables.promises(judged))
-        if month and len(rules := tables.rules(found.judged)):
+        if month and (rules := tables.rules(found.judged)):
             console.print(rules)
         for line in (*tables.lines(found), *inspection.lines(found)):
             typer.echo(line)
@@ -522,11 +520,8 @@ def _answer(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _write(file: Path, pieces: Iterable[str]) -> None:
-    try:
-        with file.open("w", encoding="utf-8") as out:
-            out.writelines(pieces)
-    except OSError as error:
-        raise Trouble(f"{file} cannot be written ({error.strerror})") from None
+    with _writing(file), file.open("w", encoding="utf-8") as out:
+        out.writelines(pieces)
 
 
 def _see_that_it_can_be_written(file: Path | None) -> None:
@@ -534,12 +529,18 @@ def _see_that_it_can_be_written(file: Path | None) -> None:
     if file is None:
         return
     was_there = file.exists()
-    try:
+    with _writing(file):
         file.open("a", encoding="utf-8").close()
-    except OSError as error:
-        raise Trouble(f"{file} cannot be written ({error.strerror})") from None
     if not was_there:
         file.unlink()
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Trouble(f"{file} cannot be written ({error.strerror})") from None
 
 
 def _echo(pieces: Iterable[str]) -> None:
