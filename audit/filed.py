@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from audit.faults import Fault, Finding
 from audit.histories import NoHistory, Story
@@ -73,8 +73,13 @@ def hash_of(store: Store, name: str) -> str | None:
 
 def how_many(store: Store, month: str) -> int:
     """How many requests a month has manifests of."""
-    found = map(ENTRY.search, entry_files(store, month))
-    return sum(1 for each in found if each and each["kind"] == "manifest")
+    return len(by_request(entry_files(store, month), "manifest"))
+
+
+def by_request(names: Iterable[str], kind: str) -> dict[str, str]:
+    """The files of these that hold an entry of this kind, by the request that it is about."""
+    found = ((ENTRY.search(name), name) for name in names)
+    return {each["number"]: name for each, name in found if each and each["kind"] == kind}
 
 
 def entry_files(store: Store, month: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from audit.event_log import Trace, trace
 from audit.facts import tell
 from audit.faults import Finding
 from audit.figures import Figures
-from audit.filed import ENTRY, NothingThere, entry_files, entry_in, how_many, months
+from audit.filed import NothingThere, by_request, entry_files, entry_in, how_many, months
 from audit.manifests import Erasure, Manifest
 from audit.ocel import OcelWriter
 from audit.parallel import Source, Untold, from_store, on_every_core, progress
@@ -180,7 +180,7 @@ def _wanted(
     erased: Collection[str],
 ) -> Iterator[Manifest]:
     for each in [month] if month else months(store):
-        files = _manifests(store, each)
+        files = by_request(entry_files(store, each), "manifest")
         for entry in kept(store, each):
             match entry:
                 case Finding():
@@ -194,12 +194,6 @@ def _wanted(
                     mined.erased += 1
                 case _:
                     yield entry
-
-
-def _manifests(store: Store, month: str) -> dict[str, str]:
-    """The file of every manifest of a month, by the request it is of."""
-    found = ((ENTRY.search(name), name) for name in entry_files(store, month))
-    return {each["number"]: name for each, name in found if each and each["kind"] == "manifest"}
 
 
 def _closed_at(store: Store, file: str | None) -> datetime | None:

@@ -10,12 +10,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 from audit.access import NoReads, read
 from audit.faults import Fault, Finding
 from audit.filed import (
-    ENTRY,
+    by_request,
     entry_files,
     entry_in,
     first_after,
@@ -32,7 +33,6 @@ from records.sealing import KeyRing, Unsealable
 
 Checked = Manifest | Erasure | Finding
 """A history's manifest; the entry that says that it was erased; whatever is wrong with it."""
-
 
 EVERYWHERE = timedelta(days=1)
 """After this a month is over in every time zone, and workers had the time to sign it."""
@@ -271,12 +271,7 @@ class _Erased:
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        return {
-            found["number"]: name
-            for names in self._files.values()
-            for name in names
-            if (found := ENTRY.search(name)) and found["kind"] == "erasure"
-        }
+        return by_request(chain.from_iterable(self._files.values()), "erasure")
 
     def entry(self, number: str) -> tuple[Erasure | None, list[Finding]]:
         """The entry that says that a request was erased, with what is wrong with it.
