@@ -7,7 +7,7 @@ after it was continued would be archived without its beginning.
 from sqlalchemy import Engine, delete
 from sqlmodel import Session, col, select
 
-from records.chain import Kind
+from records.chain import Kind, is_chained
 from records.engine import reading, writing
 from records.personal import key_for, was_erased
 from records.sealing import DataKey
@@ -57,8 +57,7 @@ def kept(engine: Engine, number: str) -> dict[str, bytes]:
 
 
 def _is_wanted(session: Session, number: str, run: str) -> bool:
-    archived = select(Link.seq).where(Link.number == number)
-    there = session.get(EarlierRun, run) is not None or session.exec(archived).first()
+    there = session.get(EarlierRun, run) is not None or is_chained(session, number)
     return not there and not was_erased(session, number)
 
 
