@@ -37,7 +37,9 @@ class Finding(NamedTuple):
     """One thing that is wrong, and where.
 
     Attributes:
-        place: of a replay: where in the history.
+        where: a request's number, a file, or a month.
+        detail: a sentence of `audit.details`.
+        place: where the replay parts from the history; None: it was not found by replaying.
     """
 
     fault: Fault

@@ -14,7 +14,14 @@ from domain.events import ASIDE
 
 @dataclass(frozen=True)
 class Doubt:
-    """Something that the request did otherwise than the facts call for."""
+    """Something that the request did otherwise than the facts call for.
+
+    Attributes:
+        rule: the timing rule, or the event that counts from another moment.
+        subject: as of a promise.
+        what: what of it is otherwise, such as `due`.
+        place: where in the history; None: nothing there shows it.
+    """
 
     rule: str
     subject: str

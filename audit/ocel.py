@@ -109,4 +109,5 @@ def _plain(value: Scalar) -> str | int | float | bool:
 
 
 def _item(content: dict[str, Any], place: int) -> str:
+    # Half a surrogate pair cannot be written at all, and the rest reads as in the other log.
     return f"{',' if place else ''}\n{legible(json.dumps(content, ensure_ascii=False))}"

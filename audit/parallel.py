@@ -42,6 +42,7 @@ class Untold(NamedTuple):
     """A history that nothing could be made of.
 
     Attributes:
+        why: a sentence of `audit.details`.
         is_gone: its file or its key is not there, or not any more.
     """
 

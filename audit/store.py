@@ -58,6 +58,7 @@ class Store:
         found: list[str] = []
         with contextlib.suppress(Missing), self._asked(folder):
             found = self._files.ls(self._path(folder), detail=False)
+            # A file in the folder's place is listed as the only one in it.
             if found == [self._path(folder)]:
                 raise NotADirectoryError
         return sorted(posixpath.join(folder, posixpath.basename(path)) for path in found)
