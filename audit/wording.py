@@ -88,7 +88,7 @@ FAULTS: dict[Fault, tuple[str, str]] = {
     Fault.manifest_missing: ("A manifest was removed", "清单被删除"),
     Fault.chain_broken: ("The chain is broken", "链已断开"),
     Fault.head_missing: ("The month was not signed", "该月没有签名"),
-    Fault.head_wrong: ("The chain does not lead to what was signed", "链到不了签名所指之处"),
+    Fault.head_wrong: ("The chain does not lead to what was signed", "链未通向签名所指之处"),
     Fault.signature_wrong: ("The signature is not of this head", "签名与链头不符"),
     Fault.signer_unknown: ("Signed by a key not known here", "签名者的公钥不在已知之列"),
     Fault.replay_differs: ("Today's code would have done other things", "今天的代码会做不同的事"),
