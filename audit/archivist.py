@@ -169,8 +169,10 @@ class Archivist:
                     added += await self._archive_one(closed)
                 except (RPCError, OSError):
                     raise
-                except Exception:  # One that cannot be archived holds up no other.
-                    log.exception("request_not_archived", number=closed.number)
+                except Exception as error:  # One that cannot be archived holds up no other.
+                    # Its text may quote what stands in the history.
+                    what = type(error).__name__
+                    self._complain("request_not_archived", closed.number, error=what)
             after = waiting[-1].number
         while await asyncio.to_thread(self._archive_reads):
             pass
