@@ -93,6 +93,24 @@ def test_misuse_is_one_sentence(refuses: Refuses, arguments: list[str], says: st
     assert says in refuses(*arguments, code=2)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["fly"], "aftersales"),
+        (["up", "--fast"], "aftersales up"),
+        (["token", "--role", "king", "--id", "x"], "aftersales token"),
+        (["audit", "fly"], "aftersales audit"),
+        (["audit", "verify"], "aftersales audit verify"),
+        (["audit", "show", "CR20261120-001", "--at", "bla"], "aftersales audit show"),
+        (["reconcile", "--since", "audit"], "aftersales reconcile"),
+    ],
+)
+def test_misuse_names_the_help_of_the_very_command(
+    refuses: Refuses, arguments: list[str], command: str
+) -> None:
+    assert refuses(*arguments, code=2).endswith(f"; see {command} --help.\n")
+
+
 def test_a_setting_that_makes_no_sense(refuses: Refuses) -> None:
     assert "AFTERSALES_PORT" in refuses("doctor", AFTERSALES_PORT="eighty")
 
