@@ -102,7 +102,7 @@ def test_whoever_works_for_it_ends_with_it_and_says_nothing(tmp_path: Path, end:
         working.kill()
     else:
         os.killpg(working.pid, end)
-    working.wait(10)
+    working.wait(deadline - time.monotonic())
     while any(map(is_alive, hands)):
         assert time.monotonic() < deadline, "one is left"
         time.sleep(0.05)
@@ -119,7 +119,7 @@ def is_alive(pid: int) -> bool:
 def lingers(source: Source, ring: KeyRing) -> None:
     """The source is a folder here: it is told who works."""
     (Path(str(source)) / str(os.getpid())).touch()
-    time.sleep(2)
+    time.sleep(1)
 
 
 async def work(folder: str) -> None:
