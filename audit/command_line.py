@@ -79,7 +79,8 @@ PublicKeys = Annotated[
     ),
 ]
 Processes = Annotated[
-    int | None, typer.Option(min=1, help="How many at once; default: one per core.")
+    int | None,
+    typer.Option(min=1, help="How many at once; default: one per core that may be used."),
 ]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Without the database, and so without its access log.")
@@ -418,6 +419,8 @@ def audit_replay(
         raise preflight.no_temporal(settings) from None
     for line in [found.as_json()] if as_json else rehearsal.lines(found):
         typer.echo(line)
+    if found.gone and not found.replayed:
+        raise Trouble("Every run chosen went meanwhile, and so nothing was tried", "run it again")
     if not found.replayed and (since or build):
         raise Trouble(
             "The server has no such run, and so nothing was tried", "correct --since or --build"

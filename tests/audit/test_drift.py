@@ -60,6 +60,12 @@ def broken(self):
     raise KeyError("{SECRET}")
 ServiceRequestWorkflow._let_time_pass = broken
 """
+ALL_WENT = """
+from audit import rehearsal
+async def sample(*_, **__):
+    return [rehearsal.Run("CR20990101-001", "00000000-0000-4000-8000-000000000000")]
+rehearsal.sample = sample
+"""
 BARE_REPLAYER = """
 import asyncio, json, os, sys
 from temporalio.client import WorkflowHistory
@@ -125,6 +131,11 @@ async def test_a_gate_that_tried_nothing_does_not_open(closed: "Closed") -> None
     command = ("audit", "replay", "--offline", "--since", "2099-01-01T00:00+00:00")
     code, _, complained = await closed.runs(str(CLI), *command)
     assert (code, "nothing was tried" in complained) == (1, True)
+    code, said, complained = await closed.replays(ALL_WENT)
+    assert (code, said.splitlines()[0]) == (1, "0 runs replayed, 0 differ, 1 gone meanwhile.")
+    assert complained.endswith("nothing was tried: run it again.\n")
+    code, said, _ = await closed.replays(ALL_WENT, "--json")
+    assert (code, json.loads(said)["gone"]) == (1, 1)
 
 
 @pytest.fixture(scope="module")
