@@ -30,8 +30,13 @@ DETAILS: Sequence[tuple[str, str]] = (
     ("the entry before it cannot be read", "前一个条目无法读取"),
     ("it is not bound to {} as it stands", "它与现有的 {} 对不上"),
     (
-        "the archive has no manifest of it: removed, or it was not closed yet",
-        "归档中没有它的清单：被删除，或当时尚未关闭",
+        "the archive has no manifest of it; "
+        "without the database nobody knows whether it is still open",
+        "归档中没有它的清单；没有数据库，无从得知它是否尚未关闭",
+    ),
+    (
+        "the archive has no manifest of it, and the records do not say that it was filed",
+        "归档中没有它的清单，业务记录也没有说它已归档",
     ),
     ("the records say that it was filed", "业务记录表明它已归档"),
     ("the records hold another entry in its place", "业务记录中该位置是另一个条目"),

@@ -5,6 +5,7 @@ whole chain made anew by somebody who has the signing key.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import TypeGuard
 
 from sqlalchemy import Engine
 
@@ -12,12 +13,13 @@ from audit.faults import Fault, Finding
 from audit.filed import hash_of, places
 from audit.manifests import Erasure, Manifest, read_entry
 from audit.store import Store
-from audit.verification import Checked
+from audit.verification import NO_MANIFEST, Checked
 from records import chain
 from records.chain import Kind
 
 _ANOTHER = "the records hold another entry in its place"
 _GONE = "the records say that it was filed"
+_NOT_FILED = "the archive has no manifest of it, and the records do not say that it was filed"
 
 
 def month_held_against(
@@ -41,16 +43,23 @@ def one_held_against(engine: Engine, number: str, checked: Iterator[Checked]) ->
     """What was checked of one request, likewise."""
     link = chain.of(engine, number)
     if link is None or not link.filed:
-        yield from checked
+        for each in checked:
+            yield each._replace(detail=_NOT_FILED) if _is_no_manifest(each) else each
         return
     found = False
     for each in _compared({link.seq: link.hash}, checked):
+        if _is_no_manifest(each):
+            continue
         found |= isinstance(each, Manifest)
         yield each
         if isinstance(each, Erasure) and chain.hash_at(engine, each.seq) != each.hash:
             yield Finding(Fault.chain_broken, number, _ANOTHER)
     if not found:
         yield Finding(Fault.manifest_missing, number, _GONE)
+
+
+def _is_no_manifest(each: Checked) -> TypeGuard[Finding]:
+    return isinstance(each, Finding) and each.detail == NO_MANIFEST
 
 
 def _compared(filed: Mapping[int, str], checked: Iterator[Checked]) -> Iterator[Checked]:

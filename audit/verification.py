@@ -34,6 +34,10 @@ from records.sealing import KeyRing, Unsealable
 Checked = Manifest | Erasure | Finding
 """A history's manifest; the entry that says that it was erased; whatever is wrong with it."""
 
+NO_MANIFEST = (
+    "the archive has no manifest of it; without the database nobody knows whether it is still open"
+)
+
 EVERYWHERE = timedelta(days=1)
 """After this a month is over in every time zone, and workers had the time to sign it."""
 
@@ -103,8 +107,7 @@ def check_one(store: Store, ring: KeyRing, number: str) -> Iterator[Checked]:
     if erasure is not None:
         yield erasure
     else:
-        detail = "the archive has no manifest of it: removed, or it was not closed yet"
-        yield Finding(Fault.manifest_missing, number, detail)
+        yield Finding(Fault.manifest_missing, number, NO_MANIFEST)
 
 
 def _check_history(

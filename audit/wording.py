@@ -85,7 +85,7 @@ FAULTS: dict[Fault, tuple[str, str]] = {
         "The manifest says otherwise than the history",
         "清单所述与历史不符",
     ),
-    Fault.manifest_missing: ("A manifest was removed", "清单被删除"),
+    Fault.manifest_missing: ("A manifest is not there", "清单不在"),
     Fault.chain_broken: ("The chain is broken", "链已断开"),
     Fault.head_missing: ("The month was not signed", "该月没有签名"),
     Fault.head_wrong: ("The chain does not lead to what was signed", "链未通向签名所指之处"),

@@ -103,7 +103,11 @@ async def test_the_records_know_a_manifest_made_anew(
     month = await inspect(store, RING_TEXT, [], month=true.month, records=engine)
     of_it = {each.fault for each in month.findings if each.where == desk.number}
     assert of_it == {Fault.chain_broken}
-    store.put(true.name, true.written())
+    store.remove(true.name)
+    removed = await inspect(store, RING_TEXT, [], number=desk.number, records=engine)
+    assert [(each.fault, each.detail) for each in removed.findings] == [
+        (Fault.manifest_missing, "the records say that it was filed")
+    ]
 
 
 async def test_a_build_is_rehearsed_on_what_the_server_holds(

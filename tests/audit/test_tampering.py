@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
+from sqlalchemy import Engine
 from temporalio.client import WorkflowHistory
 
 from audit.faults import Fault, Finding
@@ -24,6 +25,7 @@ from audit.keys import key_file, key_of, wrapped
 from audit.manifests import BEGINNING, Erasure, Head, Manifest, described, public_key
 from audit.mining import mine
 from audit.replaying import check_replay
+from audit.report import render
 from audit.store import Store
 from audit.verification import check_again, check_month, check_one
 from audit.what_if import judge_month
@@ -453,7 +455,21 @@ def test_a_key_destroyed_while_a_month_is_read_is_a_fault_without_an_erasure(
     assert finding.fault is Fault.history_missing
 
 
-def test_a_request_that_was_never_archived_is_said_to_be(archive: Archive) -> None:
-    (finding,) = check_one(archive.store, RING, "CR20990101-001")
-    assert isinstance(finding, Finding)
+async def test_what_is_not_archived_may_be_open_still_or_removed(
+    archive: Archive, own_records: Engine
+) -> None:
+    number = "CR20990101-001"
+    alone, held_against = [
+        await inspect(archive.store, RING_TEXT, [], number=number, records=records)
+        for records in (None, own_records)
+    ]
+    (finding,) = alone.findings
     assert finding.fault is Fault.manifest_missing
+    assert "without the database nobody knows whether it is still open" in finding.detail
+    assert finding.detail in "".join(alone.as_json())
+    assert finding.detail in "".join(lines(alone))
+    assert "没有数据库，无从得知它是否尚未关闭" in "".join(render(alone, "zh-CN"))
+    assert finding.detail in "".join(render(alone, "en"))
+    (finding,) = held_against.findings
+    assert "without the database" not in finding.detail
+    assert "the records do not say that it was filed" in finding.detail
