@@ -164,6 +164,11 @@ async def test_what_a_field_may_hold_is_told_in_chinese_to_the_last_word(caller:
     answer = await caller.post("/v1/requests", given, {"Accept-Language": "zh-CN"})
     (error,) = answer.json()["errors"]
     assert error["message"] == "应为以下之一：'normal'、'urgent'或'critical'"
+    given = body()
+    given["product"] |= {"purchased_on": "2026-11-20T09:00"}
+    answer = await caller.post("/v1/requests", given, {"Accept-Language": "zh-CN"})
+    (error,) = answer.json()["errors"]
+    assert error == {"field": "/product/purchased_on", "message": "应为日期(YYYY-MM-DD)"}
 
 
 async def test_chinese_words_emoji_and_rare_characters_are_taken(caller: Caller) -> None:
