@@ -22,12 +22,12 @@ from audit.filed import NothingThere, by_request, entry_files, entry_in, how_man
 from audit.manifests import Erasure, Manifest
 from audit.ocel import OcelWriter
 from audit.parallel import Source, Untold, from_store, on_every_core, progress
-from audit.process_map import process_map, spoken
+from audit.process_map import process_map
 from audit.sheets import Sheet
 from audit.store import Store
 from audit.tables import outside
 from audit.verification import kept, was_erased
-from audit.wording import Count
+from audit.wording import Count, span
 from audit.xes import XesWriter
 from domain.vocabulary import Stage
 from records.sealing import KeyRing
@@ -272,4 +272,4 @@ def lines(mined: Mined) -> Iterator[str]:
 
 
 def _span(length: timedelta | None) -> str:
-    return spoken(length) if length is not None else "—"
+    return span(length.total_seconds(), roughly=True) if length is not None else "—"

@@ -115,11 +115,6 @@ def process_map_in_rows(figures: Figures, language: str = "en") -> str:
     return "\n".join(pictures)
 
 
-def spoken(length: timedelta, language: str = "en") -> str:
-    """A length of time in one unit: `12 min`, `3.5 h`."""
-    return span(length.total_seconds(), zh=language == "zh-CN", roughly=True)
-
-
 # --- what is drawn --------------------------------------------------------------------------------
 
 
@@ -425,7 +420,8 @@ def _label(
     else:
         step = steps[arrow.one]
         x, y = step.x + NODE[0] / 2 + LABEL[0] / 2 + 24, rows[step.layer]
-    said = f"{arrow.count} · {spoken(arrow.wait, language)}"
+    wait = span(arrow.wait.total_seconds(), zh=language == "zh-CN", roughly=True)
+    said = f"{arrow.count} · {wait}"
     width = 12 + sum(12 if ord(sign) > 0x2E7F else 6.4 for sign in said)
     kind = "count slow" if slow else "count"
     return (
